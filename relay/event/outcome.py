@@ -1,0 +1,188 @@
+"""The closed lists: what can become of the Pixel's request, of a post, of an event.
+
+Every accepted event ends in exactly one `Fate`, with a `FateReason`. Every event that is not accepted is
+answered with one `Refusal`. The sentences are what a person reads in the console and in `docs/refusals.md`;
+a test holds that each list, its sentences and its documentation agree.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class BrowserState(StrEnum):
+    """What the snippet knows of the Pixel's own request. Better knowledge ranks higher."""
+
+    SENT = "sent"  # answered by Meta's host
+    LATE = "late"  # reported as something else before, then it went out after all
+    BLOCKED = "blocked"  # the browser or an extension refused it
+    OFF = "off"  # the site runs server-only for this event
+    PENDING = "pending"  # dispatched, but the page ended or 2.5 s passed before an answer
+    UNDISPATCHED = "undispatched"  # Meta's script never took it off its queue within 6 s
+
+
+STATE_RANK: Final[dict[BrowserState, int]] = {
+    BrowserState.SENT: 5,
+    BrowserState.LATE: 4,
+    BrowserState.BLOCKED: 3,
+    BrowserState.OFF: 2,
+    BrowserState.PENDING: 1,
+    BrowserState.UNDISPATCHED: 0,
+}
+
+
+class Transport(StrEnum):
+    """How the Pixel's request left the page."""
+
+    IMAGE = "image"
+    FORM = "form"
+    BEACON = "beacon"
+    FETCH = "fetch"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class Admission(StrEnum):
+    """What the outbox did with one event and one pixel."""
+
+    ACCEPTED = "accepted"  # new, committed
+    UPDATED = "updated"  # known and still held; the browser leg is now better known
+    DUPLICATE = "duplicate"  # known; nothing will be sent for this post
+
+
+class Fate(StrEnum):
+    """How an accepted event ended. An event that has none yet is waiting."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    FILTERED = "filtered"
+    UNKNOWN = "unknown"
+
+
+class FateReason(StrEnum):
+    """Why an event ended as it did."""
+
+    RECEIVED = "received"
+    REJECTED_BY_META = "rejected_by_meta"
+    TOO_OLD = "too_old"
+    BOT = "bot"
+    AMBIGUOUS_SEND = "ambiguous_send"
+
+
+FATE_SENTENCES: Final[dict[FateReason, str]] = {
+    FateReason.RECEIVED: "Meta confirmed that it received the event.",
+    FateReason.REJECTED_BY_META: "Meta refused the event for good; its own words are in the receipt.",
+    FateReason.TOO_OLD: "The event passed Meta's seven-day limit before it could be delivered.",
+    FateReason.BOT: "The user agent is a known crawler; crawlers run no Pixel, so nothing was sent.",
+    FateReason.AMBIGUOUS_SEND: (
+        "The connection broke after the event was written to Meta and before an answer; the policy "
+        'on_unknown = "hold" keeps it from being sent twice. Replay it if Events Manager does not show it.'
+    ),
+}
+
+
+class Refusal(StrEnum):
+    """Why one event of a post was not accepted. The other events of the post are not touched by it."""
+
+    INVALID_EVENT = "invalid_event"
+    INVALID_EVENT_NAME = "invalid_event_name"
+    EVENT_NAME_TOO_LONG = "event_name_too_long"
+    INVALID_EVENT_ID = "invalid_event_id"
+    INVALID_AGE = "invalid_age"
+    TOO_OLD = "too_old"
+    INVALID_URL = "invalid_url"
+    INVALID_PIXEL_REPORT = "invalid_pixel_report"
+    UNKNOWN_PIXEL = "unknown_pixel"
+    INVALID_CUSTOM_DATA = "invalid_custom_data"
+    INVALID_USER_DATA = "invalid_user_data"
+    INVALID_DATA_PROCESSING_OPTIONS = "invalid_data_processing_options"
+    INVALID_ADDRESSES = "invalid_addresses"
+    INVALID_CONSENT = "invalid_consent"
+    MISSING_VALUE = "missing_value"
+    INVALID_VALUE = "invalid_value"
+    MISSING_CURRENCY = "missing_currency"
+    INVALID_CURRENCY = "invalid_currency"
+    MISSING_USER_AGENT = "missing_user_agent"
+    TOO_BROAD = "too_broad"
+    CONSENT_DENIED = "consent_denied"
+    PREFETCH = "prefetch"
+
+
+REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
+    Refusal.INVALID_EVENT: "The event is not a JSON object with the documented members.",
+    Refusal.INVALID_EVENT_NAME: "event_name must be a non-empty text without control characters.",
+    Refusal.EVENT_NAME_TOO_LONG: "event_name is longer than the 50 characters that Meta takes.",
+    Refusal.INVALID_EVENT_ID: "event_id must be a text of 1 to 200 printable characters.",
+    Refusal.INVALID_AGE: "age_ms must be a whole number of milliseconds, zero or more.",
+    Refusal.TOO_OLD: "The event is older than the seven days that Meta accepts.",
+    Refusal.INVALID_URL: "url must be the page's absolute http or https address, at most 4,096 characters.",
+    Refusal.INVALID_PIXEL_REPORT: "pixel must hold a known state and, where given, whole millisecond offsets.",
+    Refusal.UNKNOWN_PIXEL: "pixel_ids names a pixel that is not configured for this site.",
+    Refusal.INVALID_CUSTOM_DATA: "custom_data must be an object of plain JSON values, at most 200 members.",
+    Refusal.INVALID_USER_DATA: "user_data must map Meta's customer keys to texts or lists of texts.",
+    Refusal.INVALID_DATA_PROCESSING_OPTIONS: (
+        "data_processing_options must be a list, with country and state as whole numbers."
+    ),
+    Refusal.INVALID_ADDRESSES: "addresses must be a list of at most four tokens that this relay issued.",
+    Refusal.INVALID_CONSENT: 'consent must be "granted", "denied" or left out.',
+    Refusal.MISSING_VALUE: "A Purchase needs custom_data.value; Counterfoil never invents one.",
+    Refusal.INVALID_VALUE: "custom_data.value must be a finite number.",
+    Refusal.MISSING_CURRENCY: "A Purchase needs custom_data.currency; Counterfoil never invents one.",
+    Refusal.INVALID_CURRENCY: "custom_data.currency must be an ISO 4217 code such as EUR.",
+    Refusal.MISSING_USER_AGENT: "A website event needs the visitor's User-Agent header; Meta rejects it without.",
+    Refusal.TOO_BROAD: "The event holds no identifier that Meta would accept; it would be rejected as too broad.",
+    Refusal.CONSENT_DENIED: "The visitor did not consent; nothing but a count was kept.",
+    Refusal.PREFETCH: "The page was only prefetched or prerendered; no visitor has seen it.",
+}
+
+
+class BodyReason(StrEnum):
+    """Why a post was refused as a whole. Nothing of it was stored."""
+
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_NOT_JSON = "body_not_json"
+    BODY_NOT_OBJECT = "body_not_object"
+    CONTENT_TYPE = "content_type"
+    CONTENT_ENCODING = "content_encoding"
+    NO_EVENTS = "no_events"
+    TOO_MANY_EVENTS = "too_many_events"
+    UNKNOWN_SITE = "unknown_site"
+    ORIGIN_MISSING = "origin_missing"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
+
+
+BODY_STATUS: Final[dict[BodyReason, int]] = {
+    BodyReason.BODY_TOO_LARGE: 413,
+    BodyReason.BODY_NOT_JSON: 400,
+    BodyReason.BODY_NOT_OBJECT: 400,
+    BodyReason.CONTENT_TYPE: 415,
+    BodyReason.CONTENT_ENCODING: 415,
+    BodyReason.NO_EVENTS: 400,
+    BodyReason.TOO_MANY_EVENTS: 413,
+    BodyReason.UNKNOWN_SITE: 403,
+    BodyReason.ORIGIN_MISSING: 403,
+    BodyReason.ORIGIN_NOT_ALLOWED: 403,
+}
+
+BODY_SENTENCES: Final[dict[BodyReason, str]] = {
+    BodyReason.BODY_TOO_LARGE: "The body is larger than 65,536 bytes. Send fewer events per post.",
+    BodyReason.BODY_NOT_JSON: "The body is not valid JSON in UTF-8, or is nested or numbered beyond reason.",
+    BodyReason.BODY_NOT_OBJECT: 'The body must be a JSON object with "site" and "events".',
+    BodyReason.CONTENT_TYPE: "Send the body as text/plain or application/json.",
+    BodyReason.CONTENT_ENCODING: "Send the body uncompressed, without Content-Encoding.",
+    BodyReason.NO_EVENTS: '"events" must be a list with at least one event.',
+    BodyReason.TOO_MANY_EVENTS: "One post may carry 20 events. Send the rest in another.",
+    BodyReason.UNKNOWN_SITE: '"site" is not the key of a configured site. Copy it from `counterfoil snippet`.',
+    BodyReason.ORIGIN_MISSING: "The request has no Origin header; only browsers post to this address.",
+    BodyReason.ORIGIN_NOT_ALLOWED: "This Origin is not in the site's origins. Add it in relay.toml.",
+}
+
+
+class AttemptOutcome(StrEnum):
+    """How one call to Graph ended. An attempt without one was cut short: its send is ambiguous."""
+
+    RECEIPT = "receipt"  # Meta counted the events as received
+    RETRY = "retry"  # transient; nothing was taken
+    REJECT = "reject"  # Meta refused the payload
+    PARK = "park"  # the token or a permission is at fault
+    UNKNOWN = "unknown"  # written, but no answer came: may have been taken

@@ -1,0 +1,100 @@
+"""The records that travel along the line: frozen, a comment per field, units in the name.
+
+`*_ms` is Unix time in milliseconds by the relay's clock unless a comment says otherwise.
+"""
+
+from typing import Any
+
+import msgspec
+
+from relay.event.outcome import BrowserState, Fate, FateReason, Transport
+
+Json = dict[str, Any]
+
+
+class PixelSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the snippet read off the Pixel's own request, where the browser let it look."""
+
+    event_name: str | None = None
+    event_id: str | None = None
+    fbp: str | None = None
+    fbc: str | None = None
+    value: str | None = None  # as text: the Pixel puts texts into its address
+    currency: str | None = None
+
+
+class PixelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The browser leg as posted; the two times are monotonic milliseconds after the event itself."""
+
+    state: BrowserState
+    evidence: str = ""  # short slug, such as "load", "error+reach", "script-error"
+    transport: Transport = Transport.UNKNOWN
+    dispatched_after_ms: int | None = None
+    settled_after_ms: int | None = None
+    seen: PixelSeen | None = None
+
+
+class BrowserEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a snippet's post, checked by `wire` and not yet enriched. Lives in memory only."""
+
+    event_name: str
+    event_id: str
+    age_ms: int  # monotonic age of the event when it was posted
+    url: str
+    referrer: str | None
+    fbp: str | None  # as the browser has it
+    fbc: str | None
+    custom_data: Json
+    user_data: dict[str, tuple[str, ...]]  # raw or hashed in the browser; hashed by `enrich`
+    pixel_ids: tuple[str, ...]  # empty: every pixel of the site
+    consent: bool | None  # None: the snippet had nothing to say
+    data_processing_options: tuple[str, ...] | None  # None: not given; (): explicitly off
+    data_processing_options_country: int | None
+    data_processing_options_state: int | None
+    addresses: tuple[str, ...]  # tokens that this relay issued
+    pixel: PixelReport
+
+
+class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the relay itself saw of the HTTP request that carried the events."""
+
+    received_ms: int
+    peer: str | None  # the socket's other end
+    forwarded_for: tuple[str, ...]  # X-Forwarded-For headers, in order of arrival
+    forwarded: tuple[str, ...]  # Forwarded headers (RFC 7239)
+    user_agent: str | None
+    cookies: dict[str, str]
+    sec_purpose: str | None
+    sec_gpc: bool
+
+
+class BrowserLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """The browser half's own history, on the relay's clock."""
+
+    state: BrowserState
+    evidence: str
+    transport: Transport
+    dispatched_ms: int | None
+    settled_ms: int | None
+    reported_ms: int  # when the post with this report arrived
+    seen: PixelSeen | None = None
+
+
+class OutboxEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event for one pixel, as it is committed. Holds no raw personal data but the address and agent."""
+
+    key: bytes  # 16 bytes: BLAKE2b of pixel, event_name, event_id
+    site: str
+    pixel: str
+    event_name: str
+    event_id: str
+    event_time_ms: int
+    received_ms: int
+    not_before_ms: int  # the hold: not sent before this
+    leg: BrowserLeg
+    server_event: bytes  # the Conversions API event as JSON, without address and user agent
+    client_ip_address: str | None  # kept only as long as the settings say
+    client_user_agent: str | None
+    why: Json  # where each value came from; no raw personal data
+    fate: Fate | None = None  # set at once for events that are recorded and never sent
+    fate_reason: FateReason | None = None

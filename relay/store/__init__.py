@@ -1,0 +1,1 @@
+"""First floor: what is accepted and how it ended. The only place that knows SQL."""

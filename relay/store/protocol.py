@@ -1,0 +1,235 @@
+"""What every store promises. SQLite is the embedded default; others follow the same words and the same tests.
+
+Time is always an argument, so that a test can move it. Every method that writes has committed durably when it returns.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
+from relay.event.records import BrowserLeg, Json, OutboxEvent
+
+
+class LeasedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One due event in a courier's hands."""
+
+    key: bytes
+    event_name: str
+    event_id: str
+    event_time_ms: int
+    attempts: int  # calls to Graph begun for this event so far
+    server_event: bytes
+    client_ip_address: str | None
+    client_user_agent: str | None
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Due events of one pixel that belong to one courier until the lease ends."""
+
+    token: str  # fences every later write: a courier that lost its lease changes nothing
+    pixel: str
+    events: tuple[LeasedEvent, ...]
+
+
+class AttemptResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How one call to Graph ended, in Meta's own words. Never holds a token or an event's body."""
+
+    outcome: AttemptOutcome
+    http_status: int | None = None
+    code: int | None = None
+    subcode: int | None = None
+    message: str | None = None
+    fbtrace_id: str | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """This event has reached its fate."""
+
+    key: bytes
+    fate: Fate
+    reason: FateReason
+    detail: str | None = None  # Meta's sentence, for the receipt
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """This event stays in the outbox and is due again at `due_ms`."""
+
+    key: bytes
+    due_ms: int
+
+
+Decision = Ended | Again
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to Graph in which an event took part."""
+
+    started_ms: int
+    finished_ms: int | None  # None: under way, or cut short
+    events: int  # how many events the call carried
+    outcome: AttemptOutcome | None
+    http_status: int | None
+    code: int | None
+    subcode: int | None
+    message: str | None
+    fbtrace_id: str | None
+
+
+class FateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    fate: Fate
+    reason: FateReason
+    detail: str | None
+    at_ms: int
+
+
+class PixelState(msgspec.Struct, frozen=True, kw_only=True):
+    """A parked pixel: its events wait, and nothing is sent until its token or permission is mended."""
+
+    pixel: str
+    parked_ms: int
+    code: int | None
+    message: str
+
+
+Status = Literal["held", "due", "sending", "parked", "ended"]
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the receipts list."""
+
+    row_id: int  # grows with acceptance; the cursor of the list
+    site: str
+    pixel: str
+    event_name: str
+    event_id: str
+    event_time_ms: int
+    received_ms: int
+    state: str  # the best known BrowserState
+    status: Status
+    fate: Fate | None
+    fate_reason: FateReason | None
+    ended_ms: int | None
+
+
+class StoredReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the store knows of one event for one pixel."""
+
+    row: EventRow
+    not_before_ms: int  # the hold that was decided last
+    due_ms: int | None  # None once ended
+    legs: tuple[BrowserLeg, ...]  # every report that improved our knowledge, oldest first
+    server_event: Json
+    client_ip_address: str | None
+    client_user_agent: str | None
+    why: Json
+    duplicates: int  # posts of the same event that changed nothing
+    attempts: tuple[Attempt, ...]
+    ambiguous: int  # attempts whose send may have been taken without an answer
+    fate: FateRecord | None
+    parked: PixelState | None
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    site: str | None = None
+    event_name: str | None = None
+    fate: Fate | None = None
+    waiting: bool = False  # only events without a fate
+    before_row_id: int | None = None
+    limit: int = 50
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts for the status line, /readyz and tests."""
+
+    waiting: int
+    oldest_due_ms: int | None
+    fates: dict[str, int]
+    duplicates: int
+    ambiguous_attempts: int
+    refused: int
+
+
+class Store(Protocol):
+    """The outbox and the ledger."""
+
+    async def admit(self, events: Sequence[OutboxEvent]) -> list[Admission]:
+        """Commit the events in one transaction, unique by key; one answer per event, in order.
+
+        A known event whose leg ranks higher than the stored one (`STATE_RANK`) gets that leg appended. While it is
+        still held (waiting and never attempted) its hold becomes the new event's `not_before_ms` (answer: UPDATED);
+        otherwise the post counts as a DUPLICATE. Raises StoreFull when nothing could be committed.
+        """
+        ...
+
+    async def count_refused(self, site: str, reason: str, now_ms: int) -> None:
+        """Count an event that was not accepted, by site and reason."""
+        ...
+
+    async def claim(self, *, now_ms: int, lease_ms: int, limit: int, busy: frozenset[str]) -> Lease | None:
+        """Lease up to `limit` due events of one pixel that is neither busy nor parked; oldest due pixel first.
+
+        Rows whose lease has ended are due again; their unfinished attempts are closed as ambiguous (outcome UNKNOWN).
+        """
+        ...
+
+    async def begin_attempt(self, lease: Lease, keys: Sequence[bytes], now_ms: int) -> int:
+        """Record, before the call, that these events are about to be written to Graph. Returns the attempt's id."""
+        ...
+
+    async def settle(
+        self, lease: Lease, decisions: Sequence[Decision], *, now_ms: int, attempt: tuple[int, AttemptResult] | None
+    ) -> int:
+        """Close the attempt and apply the decisions in one transaction; returns how many decisions took effect.
+
+        Decisions on rows that this lease no longer holds change nothing. Events of the lease without a decision stay
+        leased (a batch that is being bisected).
+        """
+        ...
+
+    async def park(self, lease: Lease, *, now_ms: int, attempt: tuple[int, AttemptResult]) -> None:
+        """Park the lease's pixel and give its events back to the outbox, in one transaction."""
+        ...
+
+    async def unpark(self, pixel: str) -> None:
+        """Let a parked pixel's events go again."""
+        ...
+
+    async def next_due_ms(self, *, busy: frozenset[str]) -> int | None:
+        """When the next event that is not busy or parked is due; None when nothing waits."""
+        ...
+
+    async def recover(self, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
+        """At start: free every lease, close unfinished attempts as ambiguous and apply the policy; returns their number."""
+        ...
+
+    async def replay(self, *, event_ids: Sequence[str] = (), fate: Fate | None = None, now_ms: int) -> int:
+        """Put ended events (rejected, expired or unknown; never delivered ones) back into the outbox, due now."""
+        ...
+
+    async def find(self, event_id: str) -> list[StoredReceipt]:
+        """Every receipt with this event_id: one per pixel and event name."""
+        ...
+
+    async def recent(self, filters: Filters) -> list[EventRow]:
+        """Newest first."""
+        ...
+
+    async def event_names(self) -> list[str]: ...
+
+    async def parked(self) -> list[PixelState]: ...
+
+    async def totals(self) -> Totals: ...
+
+    async def prune(self, *, now_ms: int, retention_ms: int, address_ms: int) -> None:
+        """Forget addresses and agents `address_ms`, and whole events `retention_ms`, after their fate."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether a write would commit now."""
+        ...
+
+    async def close(self) -> None:
+        """Commit what waits, then let the file go."""
+        ...

@@ -1,0 +1,1 @@
+"""The Meta twin: a local stand-in for Meta that obeys its written contract strictly. No Meta account needed."""

@@ -1,0 +1,1 @@
+"""Third floor: HTTP. `app` puts everything together, `routes` shows every URL on one screen."""
