@@ -16,5 +16,5 @@ def find_assets(kind: Literal["static", "templates"]) -> Path:
         if folder.is_dir():
             return folder
     raise RelayError(
-        f"The {kind} folder is missing beside {package}. Install the package again, or run from a whole checkout."
+        f"No {kind} folder in or beside {package}. Install the package again, or run from a whole checkout."
     )
