@@ -1,0 +1,52 @@
+"""Browser tests: one Chromium a worker, one context and one laboratory a test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from e2e.lab import USER_AGENT, Lab, open_lab
+from relay.sandbox.browser import find_chromium
+from relay.settings import Delivery
+
+# Long enough for any answer of a loopback Pixel, short enough for a test.
+QUICK = Delivery(hold_pending_seconds=4, hold_undispatched_seconds=9)
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--ignore-certificate-errors",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    # Headless Chromium calls itself HeadlessChrome, which is on the crawler list: a shop's visitor does not.
+    fresh = browser.new_context(user_agent=USER_AGENT)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with open_lab(tmp_path, delivery=QUICK) as opened:
+        yield opened
+

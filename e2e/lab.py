@@ -1,0 +1,262 @@
+"""A laboratory of three origins on real sockets and TLS: a shop, the relay with its courier, and the Meta twin.
+
+The browser reaches them as shop.example, relay.shop.example and meta.example (`--host-resolver-rules`), each on its own
+port, so that cookies, CORS, secure contexts and same-site rules are those of a real installation.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import trustme
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
+from relay.twin.app import create_twin
+from relay.web.app import create_app
+
+SITE = "demo-shop"
+PIXEL = "1234567890"
+SECOND_PIXEL = "2222222222"
+ENVIRON = {"COUNTERFOIL_LAB_TOKEN": "EAAlab"}
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+SHOP_HOST, RELAY_HOST, META_HOST = "shop.example", "relay.shop.example", "meta.example"
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def wait_until(look: Callable[[], T], what: str, *, seconds: float = 30.0) -> T:
+    """Look again and again until the answer is truthy; fail with what was awaited."""
+    end = time.monotonic() + seconds
+    while True:
+        if answer := look():
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds:g} s in vain: {what}")
+        time.sleep(0.02)
+
+
+def loopback_listener(port: int = 0) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    return listener
+
+
+class Served:
+    """One ASGI app in a thread of its own: on a plain listener, on a TLS listener, or on both."""
+
+    def __init__(self, app: ASGIApp, *, plain: socket.socket | None = None, tls: socket.socket | None = None) -> None:
+        self._listeners = [(plain, False)] * (plain is not None) + [(tls, True)] * (tls is not None)
+        self._servers = [
+            uvicorn.Server(self._config(app, with_tls, lifespan=number == 0))
+            for number, (_, with_tls) in enumerate(self._listeners)
+        ]
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread.start()
+        wait_until(lambda: all(s.started for s in self._servers) or not self._thread.is_alive(), "the server starts")
+        if not self._thread.is_alive():
+            raise RuntimeError("the server ended at once")
+
+    def _config(self, app: ASGIApp, with_tls: bool, *, lifespan: bool) -> uvicorn.Config:
+        config = uvicorn.Config(
+            app,
+            log_level="error",
+            access_log=False,
+            timeout_graceful_shutdown=5,
+            proxy_headers=False,
+            lifespan="on" if lifespan else "off",
+        )
+        config.load()
+        if with_tls:
+            config.ssl = _server_context()
+        return config
+
+    async def _serve(self) -> None:
+        await asyncio.gather(
+            *(
+                server.serve(sockets=[listener])
+                for server, (listener, _) in zip(self._servers, self._listeners, strict=True)
+                if listener is not None
+            )
+        )
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.should_exit = True
+        self._thread.join(timeout=30)
+        assert not self._thread.is_alive(), "the server did not stop"
+
+
+def _server_context() -> Any:
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _authority().issue_cert(SHOP_HOST, RELAY_HOST, META_HOST).configure_cert(context)
+    return context
+
+
+_AUTHORITIES: list[trustme.CA] = []
+
+
+def _authority() -> trustme.CA:
+    if not _AUTHORITIES:
+        _AUTHORITIES.append(trustme.CA())
+    return _AUTHORITIES[0]
+
+
+class Gate:
+    """In front of the relay: lets posts through, or answers them as a relay in trouble would."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.refuse_posts_with: int | None = None
+        self.refused = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_post = scope["type"] == "http" and scope["path"] == "/v1/events" and scope["method"] == "POST"
+        if is_post and self.refuse_posts_with is not None:
+            self.refused += 1
+            trouble = PlainTextResponse("in trouble", self.refuse_posts_with, {"access-control-allow-origin": "*"})
+            await trouble(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+class Shop:
+    """The site: pages by path, as HTML texts that a test puts there."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, str] = {}
+        self.headers: dict[str, dict[str, str]] = {}
+        self.delay_seconds: dict[str, float] = {}
+        self.app = Starlette(routes=[Route("/{path:path}", self._page)])
+
+    async def _page(self, request: Request) -> Response:
+        path = request.url.path
+        await asyncio.sleep(self.delay_seconds.get(path, 0))
+        if (html := self.pages.get(path)) is None:
+            return PlainTextResponse("no such page", 404)
+        return HTMLResponse(html, headers=self.headers.get(path, {}))
+
+
+class Lab:
+    """Everything that a browser test needs, by name."""
+
+    def __init__(self, folder: Path, *, delivery: Delivery, pixels: tuple[str, ...]) -> None:
+        shop, relay, meta, meta_plain = (loopback_listener() for _ in range(4))
+        self.shop_url = f"https://{SHOP_HOST}:{shop.getsockname()[1]}"
+        self.relay_url = f"https://{RELAY_HOST}:{relay.getsockname()[1]}"
+        self.meta_url = f"https://{META_HOST}:{meta.getsockname()[1]}"
+        self.graph_url = f"http://127.0.0.1:{meta_plain.getsockname()[1]}"
+        self.settings = Settings(
+            server=Server(public_url=self.relay_url, graph_url=self.graph_url, accept_private_addresses=True),
+            store=StoreSettings(path=str(folder / "counterfoil.db")),
+            delivery=delivery,
+            site=(
+                Site(
+                    key=SITE,
+                    origins=(self.shop_url,),
+                    pixels=tuple(Pixel(id=pixel, token_env="COUNTERFOIL_LAB_TOKEN") for pixel in pixels),
+                ),
+            ),
+        )
+        self.shop = Shop()
+        self.gate = Gate(create_app(self.settings, environ=ENVIRON))
+        self._served = [
+            Served(create_twin(), plain=meta_plain, tls=meta),
+            Served(self.gate, tls=relay),
+            Served(self.shop.app, tls=shop),
+        ]
+        self.http = httpx.Client(base_url=self.graph_url)
+
+    def close(self) -> None:
+        self.http.close()
+        for served in reversed(self._served):
+            served.close()
+
+    def page(self, path: str, body: str = "", *, head: str = "") -> str:
+        """Put a page into the shop; returns its address."""
+        self.shop.pages[path] = (
+            f"<!doctype html><html lang=en><head><meta charset=utf-8><title>shop</title>{head}</head><body>{body}</body></html>"
+        )
+        return self.shop_url + path
+
+    def base_code(self, *pixels: str, page_view: bool = True) -> str:
+        """Meta's published base code, loading the twin's fbevents.js."""
+        inits = "".join(f"fbq('init','{pixel}');" for pixel in pixels or (PIXEL,))
+        return (
+            "<script>!function(f,b,e,v,n,t,s){if(f.fbq)return;n=f.fbq=function(){n.callMethod?"
+            "n.callMethod.apply(n,arguments):n.queue.push(arguments)};if(!f._fbq)f._fbq=n;n.push=n;n.loaded=!0;"
+            "n.version='2.0';n.queue=[];t=b.createElement(e);t.async=!0;t.src=v;s=b.getElementsByTagName(e)[0];"
+            f"s.parentNode.insertBefore(t,s)}}(window,document,'script','{self.meta_url}/en_US/fbevents.js');"
+            f"{inits}{'fbq(`track`,`PageView`);' if page_view else ''}</script>"
+        )
+
+    def snippet(self, attributes: str = "") -> str:
+        return (
+            "<script>window.counterfoil=window.counterfoil||function(){(counterfoil.q=counterfoil.q||[]).push(arguments)}"
+            f'</script><script async src="{self.relay_url}/c.js" data-site="{SITE}" {attributes}></script>'
+        )
+
+    def receipt(self, event_id: str) -> Json:
+        """The receipt as the console's API gives it to a person who has signed in."""
+        if "session" not in self.__dict__:
+            self.session = self._sign_in()
+        receipt: Json = self.session.get(f"/api/receipts/{event_id}").raise_for_status().json()
+        return receipt
+
+    def _sign_in(self) -> httpx.Client:
+        port = self.relay_url.rsplit(":", 1)[1]
+        session = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False)
+        link = make_sign_in_link(self.settings, ENVIRON, time.time())
+        session.get(link.replace(self.relay_url, ""), follow_redirects=True).raise_for_status()
+        return session
+
+    def fault(self, **fault: Any) -> None:
+        self.http.post("/twin/faults", json=fault).raise_for_status()
+
+    def meta(self) -> Json:
+        """What Meta's twin holds: browser, server, rejected, counted."""
+        state: Json = self.http.get("/twin/state").raise_for_status().json()
+        return state
+
+    def half(self, half: str, event_name: str) -> list[Json]:
+        return [event for event in self.meta()[half] if event["event_name"] == event_name]
+
+    def counted(self, event_name: str) -> dict[str, int]:
+        """How many events of this name count, under every dedup profile."""
+        return {profile: names.get(event_name, 0) for profile, names in self.meta()["counted"].items()}
+
+    def wait_for_server(self, event_name: str, number: int = 1, *, seconds: float = 30.0) -> list[Json]:
+        def enough() -> list[Json]:
+            found = self.half("server", event_name)
+            return found if len(found) >= number else []
+
+        return wait_until(enough, f"{number} server event(s) {event_name} at Meta", seconds=seconds)
+
+
+@contextmanager
+def open_lab(
+    folder: Path, *, delivery: Delivery | None = None, pixels: tuple[str, ...] = (PIXEL,)
+) -> Iterator[Lab]:
+    lab = Lab(folder, delivery=delivery or Delivery(), pixels=pixels)
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+__all__ = ["ENVIRON", "PIXEL", "SECOND_PIXEL", "SITE", "USER_AGENT", "Json", "Lab", "Served", "open_lab", "wait_until"]
