@@ -1,0 +1,381 @@
+"""Two halves and a dedup profile → what Meta counts, and why.
+
+No one outside Meta can know which rule runs there: Meta's own pages disagree with one another, and Segment's
+disagree with both. So each published rule is a `Profile`, the twin and the receipts judge under all of them,
+and an event is only called safe when every profile counts it once. What is left open by all of them is
+settled for the worst case, so that a doubt shows as a duplicate. Nothing here was verified against Meta's
+own systems.
+
+A window is 48 hours from the receipt of its first event, however many follow, and is half open: an event
+that arrives exactly 48 hours later opens a new one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from typing import Final, Literal, assert_never
+
+import msgspec
+
+from relay.event.outcome import BrowserState
+from relay.event.records import BrowserLeg
+
+WINDOW_MS: Final = 48 * 3_600_000
+BROWSER_FAVOURED_MS: Final = 5 * 60_000
+
+SameSource = Literal["keep", "drop"]
+
+
+class Profile(StrEnum):
+    """The dedup rules that have been published, each under a name of its own."""
+
+    SEGMENT_STRICT = (
+        "segment-strict"  # browser first, then server: the server's is dropped; nothing else ever is
+    )
+    EVENT_ID = "event-id"  # Meta's current page: the first received of the two sources wins, in either order
+    META_5MIN = (
+        "meta-5min"  # as event-id, but a browser event at most 5 minutes behind the server's takes its place
+    )
+    FBP_EXTERNAL_ID = "fbp-external-id"  # Meta's fallback without ids: name and person, browser first only
+
+
+class Source(StrEnum):
+    BROWSER = "browser"
+    SERVER = "server"
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """One event as it reached Meta, with all that a dedup rule looks at."""
+
+    source: Source
+    pixel: str
+    event_name: str
+    event_id: str | None
+    fbp: str | None
+    external_id: tuple[str, ...]  # hashed
+    received_ms: int
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether one arrival counts under a profile, and a sentence that says why."""
+
+    counted: bool
+    reason: str
+
+
+class ServerSend(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to Graph that took the event, or may have. Calls that Meta refused are not sends."""
+
+    sent_ms: int
+    answered_ms: int | None  # None: no answer came, so nobody knows whether Meta took it
+
+
+class PairVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What Meta counts for one pair under a profile. The two numbers differ where a doubt is left."""
+
+    counted: int  # in the worst of the possible cases
+    counted_at_least: int  # in the best of them
+    sentence: str
+
+
+def judge(
+    arrivals: Sequence[Arrival], profile: Profile, *, same_source: SameSource = "keep"
+) -> list[Judgement]:
+    """Judge every arrival under one profile; the answers are in the order given.
+
+    Receipt decides who came first; of two with the same `received_ms`, the one given first. `same_source`
+    says what happens to a second event of one source with the same id, which Meta leaves open under
+    `event-id` and `meta-5min`: "keep" shows it as a duplicate. The other two profiles spell out that both
+    are kept.
+    """
+    judged: dict[int, Judgement] = {}
+    order = sorted(range(len(arrivals)), key=lambda index: arrivals[index].received_ms)
+    match profile:
+        case Profile.FBP_EXTERNAL_ID:
+            _judge_by_person(arrivals, order, judged)
+        case Profile.SEGMENT_STRICT:
+            _judge_windows(arrivals, order, judged, _browser_then_server)
+        case Profile.EVENT_ID:
+            _judge_windows(arrivals, order, judged, _first_received(0, same_source))
+        case Profile.META_5MIN:
+            _judge_windows(arrivals, order, judged, _first_received(BROWSER_FAVOURED_MS, same_source))
+        case _:
+            assert_never(profile)
+    return [judged[index] for index in range(len(arrivals))]
+
+
+def pair_verdicts(
+    leg: BrowserLeg | None,
+    sends: Sequence[ServerSend],
+    *,
+    same_event_id: bool = True,
+    same_person: bool = True,
+    same_source: SameSource = "keep",
+) -> dict[Profile, PairVerdict]:
+    """The verdict of a receipt: what Meta counts for one event, from what the relay knows of both halves.
+
+    `same_event_id` and `same_person` say whether the halves carry the same event_id, and the same fbp or
+    external_id. A `pending` request either left within moments or was cancelled with its page, so the hold
+    leaves two cases: it came first, or never. An `undispatched` one may still leave the queue after the
+    server's event. Each case is judged, and the sentence names them all.
+    """
+    half = _half(Source.BROWSER, same_event_id=same_event_id, same_person=same_person)
+    cases = [
+        (" and ".join(filter(None, (browser_case, server_case))), browser + servers)
+        for browser_case, browser in _browser_cases(leg, sends, half)
+        for server_case, servers in _server_cases(sends)
+    ]
+    return {profile: _verdict(cases, profile, same_source) for profile in Profile}
+
+
+Decide = Callable[[Sequence[Arrival], Sequence[int], dict[int, Judgement]], None]
+
+
+def _judge_windows(
+    arrivals: Sequence[Arrival], order: Sequence[int], judged: dict[int, Judgement], decide: Decide
+) -> None:
+    for index in order:
+        if not arrivals[index].event_id:
+            judged[index] = _counted("it carries no event_id, so nothing can be matched with it")
+    for window in _windows(arrivals, [index for index in order if index not in judged]):
+        decide(arrivals, window, judged)
+
+
+def _windows(arrivals: Sequence[Arrival], order: Sequence[int]) -> Iterator[list[int]]:
+    """Arrivals of one pixel, name and event_id that fall into one window, in order of receipt."""
+    open_windows: dict[tuple[str, str, str | None], list[int]] = {}
+    for index in order:
+        arrival = arrivals[index]
+        key = (arrival.pixel, arrival.event_name, arrival.event_id)
+        window = open_windows.get(key)
+        if window and arrival.received_ms - arrivals[window[0]].received_ms < WINDOW_MS:
+            window.append(index)
+            continue
+        if window:
+            yield window
+        open_windows[key] = [index]
+    yield from open_windows.values()
+
+
+def _browser_then_server(
+    arrivals: Sequence[Arrival], window: Sequence[int], judged: dict[int, Judgement]
+) -> None:
+    first: dict[Source, Arrival] = {}
+    for index in window:
+        arrival = arrivals[index]
+        browser = first.get(Source.BROWSER)
+        if arrival.source is Source.SERVER and browser:
+            judged[index] = _dropped(f"the browser's event came first, {_gap(browser, arrival)} before")
+        elif arrival.source in first:
+            judged[index] = _counted(f"this rule drops no second {arrival.source} event")
+        elif first:
+            judged[index] = _counted(
+                f"the server's event came first, {_gap(first[Source.SERVER], arrival)} before, so both count"
+            )
+        else:
+            judged[index] = _counted(_FIRST)
+        first.setdefault(arrival.source, arrival)
+
+
+def _first_received(browser_favoured_ms: int, same_source: SameSource) -> Decide:
+    """The rule of `event-id`; with a time, that of `meta-5min`."""
+
+    def decide(arrivals: Sequence[Arrival], window: Sequence[int], judged: dict[int, Judgement]) -> None:
+        counted: dict[Source, list[int]] = {Source.BROWSER: [], Source.SERVER: []}
+        for index in window:
+            arrival = arrivals[index]
+            rivals = counted[_OTHER[arrival.source]]
+            if not rivals:
+                judged[index] = _alone(arrival, bool(counted[arrival.source]), same_source)
+            elif _is_favoured(arrival, arrivals[rivals[0]], browser_favoured_ms):
+                judged[index] = _counted("the browser's event is favoured within 5 minutes of the server's")
+                for rival in rivals:
+                    judged[rival] = _dropped(
+                        f"the browser's event came {_gap(arrivals[rival], arrival)} later, and is favoured"
+                    )
+                rivals.clear()
+            else:
+                gap = _gap(arrivals[rivals[0]], arrival)
+                judged[index] = _dropped(
+                    f"the {_OTHER[arrival.source]}'s event was received first, {gap} before"
+                )
+            if judged[index].counted:
+                counted[arrival.source].append(index)
+
+    return decide
+
+
+def _is_favoured(arrival: Arrival, rival: Arrival, browser_favoured_ms: int) -> bool:
+    return arrival.source is Source.BROWSER and arrival.received_ms - rival.received_ms < browser_favoured_ms
+
+
+def _alone(arrival: Arrival, repeated: bool, same_source: SameSource) -> Judgement:
+    if not repeated:
+        return _counted(_FIRST)
+    if same_source == "drop":
+        return _dropped(f"a {arrival.source} event with this name and event_id was received before")
+    return _counted(f"Meta documents no rule for a second {arrival.source} event with the same event_id")
+
+
+def _judge_by_person(arrivals: Sequence[Arrival], order: Sequence[int], judged: dict[int, Judgement]) -> None:
+    """external_id decides where both events carry one, else fbp; event_id is not looked at."""
+    last_browser: dict[tuple[str, str, str, str], Arrival] = {}
+    for index in order:
+        arrival = arrivals[index]
+        if arrival.source is Source.BROWSER:
+            judged[index] = _counted("this rule never drops a browser event")
+            last_browser.update((key, arrival) for key in _browser_keys(arrival))
+            continue
+        seen = [last_browser[key] for key in _server_keys(arrival) if key in last_browser]
+        twin = max(seen, key=lambda browser: browser.received_ms, default=None)
+        if twin is None or arrival.received_ms - twin.received_ms >= WINDOW_MS:
+            judged[index] = _counted("no browser event of this name and person came in the 48 hours before")
+        else:
+            judged[index] = _dropped(
+                f"a browser event of this name and person came first, {_gap(twin, arrival)} before"
+            )
+
+
+def _browser_keys(arrival: Arrival) -> Iterator[tuple[str, str, str, str]]:
+    for external_id in arrival.external_id:
+        yield (arrival.pixel, arrival.event_name, "external_id", external_id)
+    if arrival.fbp:
+        yield (arrival.pixel, arrival.event_name, "fbp", arrival.fbp)
+        if not arrival.external_id:
+            yield (arrival.pixel, arrival.event_name, "fbp alone", arrival.fbp)
+
+
+def _server_keys(arrival: Arrival) -> Iterator[tuple[str, str, str, str]]:
+    for external_id in arrival.external_id:
+        yield (arrival.pixel, arrival.event_name, "external_id", external_id)
+    if arrival.fbp:
+        kind = "fbp alone" if arrival.external_id else "fbp"
+        yield (arrival.pixel, arrival.event_name, kind, arrival.fbp)
+
+
+Case = tuple[str, list[Arrival]]
+
+
+def _browser_cases(leg: BrowserLeg | None, sends: Sequence[ServerSend], half: Arrival) -> list[Case]:
+    """What may have become of the Pixel's request; `half` is its event, to be dated."""
+    never: Case = ("the Pixel's request never arrived", [])
+    if leg is None:
+        return [never]
+    match leg.state:
+        case BrowserState.SENT | BrowserState.LATE:
+            return _settled_cases(leg, sends, half)
+        case BrowserState.PENDING:
+            return [_dispatched_case(leg, sends, half), never]
+        case BrowserState.UNDISPATCHED:
+            return [never, _after(sends, half)] if sends else [never]
+        case BrowserState.BLOCKED | BrowserState.OFF:
+            return [never]
+        case _:
+            assert_never(leg.state)
+
+
+def _settled_cases(leg: BrowserLeg, sends: Sequence[ServerSend], half: Arrival) -> list[Case]:
+    """It arrived between dispatch and answer; where that overlaps a call to Graph, either came first."""
+    settled_ms = leg.settled_ms if leg.settled_ms is not None else leg.reported_ms
+    if not sends or settled_ms <= _first_ms(sends):
+        return [_arrived("arrived first", half, settled_ms)]
+    if leg.dispatched_ms is not None and leg.dispatched_ms > _last_ms(sends):
+        return [_arrived("arrived after the server's event", half, leg.dispatched_ms)]
+    return [_arrived("arrived first", half, _first_ms(sends)), _after(sends, half)]
+
+
+def _dispatched_case(leg: BrowserLeg, sends: Sequence[ServerSend], half: Arrival) -> Case:
+    dispatched_ms = leg.dispatched_ms if leg.dispatched_ms is not None else leg.reported_ms
+    if sends and dispatched_ms > _first_ms(sends):
+        return _after(sends, half)
+    return _arrived("arrived first" if sends else "arrived", half, dispatched_ms)
+
+
+def _after(sends: Sequence[ServerSend], half: Arrival) -> Case:
+    return _arrived("arrived after the server's event", half, _last_ms(sends) + 1)
+
+
+def _arrived(how: str, half: Arrival, received_ms: int) -> Case:
+    return f"the Pixel's request {how}", [msgspec.structs.replace(half, received_ms=received_ms)]
+
+
+def _first_ms(sends: Sequence[ServerSend]) -> int:
+    return min(send.sent_ms for send in sends)
+
+
+def _last_ms(sends: Sequence[ServerSend]) -> int:
+    return max(send.sent_ms if send.answered_ms is None else send.answered_ms for send in sends)
+
+
+def _server_cases(sends: Sequence[ServerSend]) -> list[Case]:
+    answered = [_server_arrival(send) for send in sends if send.answered_ms is not None]
+    unanswered = [_server_arrival(send) for send in sends if send.answered_ms is None]
+    if not unanswered:
+        return [("", answered)]
+    calls = "the call" if len(unanswered) == 1 else f"the {len(unanswered)} calls"
+    return [
+        (f"{calls} without an answer did reach Meta", answered + unanswered),
+        (f"{calls} without an answer did not reach Meta", answered),
+    ]
+
+
+def _server_arrival(send: ServerSend) -> Arrival:
+    return _half(Source.SERVER, received_ms=send.sent_ms)
+
+
+def _half(
+    source: Source, *, same_event_id: bool = True, same_person: bool = True, received_ms: int = 0
+) -> Arrival:
+    """One half of a pair; only what the halves share, or do not, matters to a verdict."""
+    return Arrival(
+        source=source,
+        pixel="pixel",
+        event_name="name",
+        event_id="shared" if same_event_id else "other",
+        fbp="shared" if same_person else "other",
+        external_id=(),
+        received_ms=received_ms,
+    )
+
+
+def _verdict(cases: Sequence[Case], profile: Profile, same_source: SameSource) -> PairVerdict:
+    judged = [(label, judge(arrivals, profile, same_source=same_source)) for label, arrivals in cases]
+    counts = [sum(judgement.counted for judgement in judgements) for _, judgements in judged]
+    if len(judged) == 1:
+        sentence = f"{_events(counts[0])}. {_main_reason(judged[0][1])}"
+    else:
+        parts = (f"If {label}: {_events(n).lower()}." for (label, _), n in zip(judged, counts, strict=True))
+        sentence = " ".join(parts)
+    return PairVerdict(counted=max(counts), counted_at_least=min(counts), sentence=sentence)
+
+
+def _main_reason(judgements: Sequence[Judgement]) -> str:
+    if not judgements:
+        return "Neither half is known to have reached Meta."
+    dropped = [judgement for judgement in judgements if not judgement.counted]
+    return (dropped or list(judgements))[-1].reason
+
+
+_OTHER: Final = {Source.BROWSER: Source.SERVER, Source.SERVER: Source.BROWSER}
+_FIRST: Final = "it is the first event with this name and event_id"
+
+
+def _counted(why: str) -> Judgement:
+    return Judgement(counted=True, reason=f"Counted: {why}.")
+
+
+def _dropped(why: str) -> Judgement:
+    return Judgement(counted=False, reason=f"Dropped: {why}.")
+
+
+def _events(count: int) -> str:
+    return {0: "No event counts", 1: "One event counts", 2: "Two events count"}.get(
+        count, f"{count} events count"
+    )
+
+
+def _gap(earlier: Arrival, later: Arrival) -> str:
+    gap_ms = later.received_ms - earlier.received_ms
+    for unit, size_ms in (("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if gap_ms >= size_ms:
+            return f"{gap_ms / size_ms:.1f} {unit}"
+    return f"{gap_ms} ms"
