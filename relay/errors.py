@@ -5,6 +5,7 @@
     ├── WireError         a request body is refused as a whole; carries a `BodyReason`
     └── StoreError        the store cannot serve
         ├── StoreLocked   another process holds the database file
+        ├── LeaseLost     the courier's lease has ended; the events are somebody else's now
         └── StoreFull     no room left; the sender should come back later
 
 The message is for the person who has to act: what is wrong, and the next step.
@@ -25,6 +26,10 @@ class StoreError(RelayError):
 
 class StoreLocked(StoreError):
     """Another process already works on this database file."""
+
+
+class LeaseLost(StoreError):
+    """The lease ended before the call began; nothing may be sent for it. Claim again."""
 
 
 class StoreFull(StoreError):

@@ -67,6 +67,7 @@ class FateReason(StrEnum):
     TOO_OLD = "too_old"
     BOT = "bot"
     AMBIGUOUS_SEND = "ambiguous_send"
+    CORRUPT_ROW = "corrupt_row"
 
 
 FATE_SENTENCES: Final[dict[FateReason, str]] = {
@@ -77,6 +78,9 @@ FATE_SENTENCES: Final[dict[FateReason, str]] = {
     FateReason.AMBIGUOUS_SEND: (
         "The connection broke after the event was written to Meta and before an answer; the policy "
         'on_unknown = "hold" keeps it from being sent twice. Replay it if Events Manager does not show it.'
+    ),
+    FateReason.CORRUPT_ROW: (
+        "The stored event no longer matches its checksum, so nothing was sent. Check the disk that holds the store."
     ),
 }
 
