@@ -1,20 +1,23 @@
 """relay.toml ← RELAY_* ← flags, read once into frozen objects.
 
-Each field carries its default, and a sentence with its unit; `docs/settings.md` lists them all, and a test holds the
-two together. Unknown keys are errors that name their path. Secrets are never written into the file by value: they come
-from the environment (`*_env`) or from a file (`*_file`).
+Each field carries its default, and a sentence with its unit; `docs/settings.md` lists them all, and a test
+holds the two together. Unknown keys are errors that name their path. Secrets never stand in relay.toml: they
+come from the environment (`*_env`) or from a file of their own (`*_file`).
 """
 
-import ipaddress
-import os
+import difflib
+import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 
 from relay.errors import SettingsError
+from relay.locations import check_network, check_origin, check_url
 
 GRAPH_URL: Final = "https://graph.facebook.com"
 
@@ -27,21 +30,36 @@ GraphVersion = Annotated[str, msgspec.Meta(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")
 CountryCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")]
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of relay.toml. Rules beyond types raise ValueError; msgspec adds the path to it."""
+
+    def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            if getattr(self, field) == math.inf:
+                raise ValueError(f"{field} must be a finite number")
 
 
-class Server(_Section, frozen=True):
+def _check_one_source(secret: str, env: str | None, file: str | None) -> None:
+    if env is not None and file is not None:
+        raise ValueError(f"{secret}_env and {secret}_file are both set; keep one")
+
+
+class Server(Section, frozen=True):
     """[server]: where the relay listens and where it sends."""
 
     host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[Port, msgspec.Meta(description="TCP port to listen on.")] = 8300
     public_url: Annotated[
-        str, msgspec.Meta(description="The relay's address as browsers see it; cookies are Secure when it is https.")
+        str,
+        msgspec.Meta(
+            description="The relay's address as browsers see it; cookies are Secure when it is https."
+        ),
     ] = "http://127.0.0.1:8300"
     trusted_proxies: Annotated[
         tuple[str, ...],
-        msgspec.Meta(description="CIDRs of the proxies whose X-Forwarded-For or Forwarded header is believed."),
+        msgspec.Meta(
+            description="CIDRs of the proxies whose X-Forwarded-For or Forwarded header is believed."
+        ),
     ] = ()
     graph_url: Annotated[
         str, msgspec.Meta(description="Where Graph calls go; the address of a Meta twin for tests.")
@@ -50,11 +68,14 @@ class Server(_Section, frozen=True):
         GraphVersion, msgspec.Meta(description="Graph API version for every pixel without its own.")
     ] = "v26.0"
     secret_key_env: Annotated[
-        str | None, msgspec.Meta(description="Name of the variable that holds the signing key of the console.")
+        str | None,
+        msgspec.Meta(description="Name of the variable that holds the signing key of the console."),
     ] = None
     secret_key_file: Annotated[
         str | None,
-        msgspec.Meta(description="File with the signing key; left out: made at first start beside the store, mode 0600."),
+        msgspec.Meta(
+            description="File with the signing key; left out: made beside the store at first start."
+        ),
     ] = None
     shutdown_seconds: Annotated[
         Duration, msgspec.Meta(description="Seconds that a stop waits for calls to Graph under way.")
@@ -64,11 +85,21 @@ class Server(_Section, frozen=True):
     ] = "text"
     accept_private_addresses: Annotated[
         bool,
-        msgspec.Meta(description="Laboratory only: let loopback and private addresses count as the visitor's."),
+        msgspec.Meta(
+            description="Laboratory only: let loopback and private addresses count as the visitor's."
+        ),
     ] = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_url(self.public_url)
+        check_url(self.graph_url)
+        for network in self.trusted_proxies:
+            check_network(network)
+        _check_one_source("secret_key", self.secret_key_env, self.secret_key_file)
 
-class StoreSettings(_Section, frozen=True):
+
+class StoreSettings(Section, frozen=True):
     """[store]: where accepted events live."""
 
     path: Annotated[str, msgspec.Meta(description="SQLite file; its folder also holds the signing key.")] = (
@@ -79,49 +110,69 @@ class StoreSettings(_Section, frozen=True):
     ] = 30
 
 
-class Delivery(_Section, frozen=True):
+class Delivery(Section, frozen=True):
     """[delivery]: how long events are held, and how they are sent."""
 
     hold_pending_seconds: Annotated[
-        Duration, msgspec.Meta(description="Seconds after dispatch that an event waits whose Pixel request is unsettled.")
+        Duration,
+        msgspec.Meta(
+            description="Seconds after dispatch that an event waits whose Pixel request is unsettled."
+        ),
     ] = 20.0
     hold_undispatched_seconds: Annotated[
         Duration,
-        msgspec.Meta(description="Seconds after the event that it waits while Meta's script has not sent the Pixel's."),
+        msgspec.Meta(
+            description="Seconds after the event that it waits while Meta's script has not sent the Pixel's."
+        ),
     ] = 30.0
     batch_max: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)],
         msgspec.Meta(description="Events per call to Graph; Meta takes 1,000 at most."),
     ] = 1000
     concurrency: Annotated[
-        Count, msgspec.Meta(description="Calls to Graph under way at once, over all pixels; one at most per pixel.")
+        Count,
+        msgspec.Meta(description="Calls to Graph under way at once, over all pixels; one at most per pixel."),
     ] = 4
     connect_timeout_seconds: Annotated[
         Duration, msgspec.Meta(description="Seconds to wait for a connection to Graph.")
     ] = 5.0
     read_timeout_seconds: Annotated[
         Duration,
-        msgspec.Meta(description="Seconds to wait for Graph's answer; long, since an ambiguous send is worse than a slow one."),
+        msgspec.Meta(
+            description="Seconds to wait for Graph's answer; an ambiguous send is worse than a slow one."
+        ),
     ] = 15.0
     lease_seconds: Annotated[
         Duration, msgspec.Meta(description="Seconds that a claimed batch belongs to one courier.")
     ] = 120.0
     on_unknown: Annotated[
         Literal["resend", "hold"],
-        msgspec.Meta(description="What to do when a call was written and no answer came: send again, or end as unknown."),
+        msgspec.Meta(
+            description="After a call was written and no answer came: send again, or end as unknown."
+        ),
     ] = "resend"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lease_seconds <= self.connect_timeout_seconds + self.read_timeout_seconds:
+            raise ValueError(
+                "lease_seconds must be longer than connect_timeout_seconds + read_timeout_seconds: "
+                "a batch whose lease ends during its call would be sent twice"
+            )
 
-class Privacy(_Section, frozen=True):
+
+class Privacy(Section, frozen=True):
     """[privacy]: what is kept, and for how long."""
 
     address_hours: Annotated[
         Duration,
-        msgspec.Meta(description="Hours that a visitor's address and user agent are kept after the event has ended."),
+        msgspec.Meta(
+            description="Hours that a visitor's address and user agent are kept after the event has ended."
+        ),
     ] = 24.0
 
 
-class Pixel(_Section, frozen=True):
+class Pixel(Section, frozen=True):
     """[[site.pixels]]: one Meta pixel (dataset) of a site."""
 
     id: Annotated[Digits, msgspec.Meta(description="The pixel's id: digits, from Events Manager.")]
@@ -136,27 +187,39 @@ class Pixel(_Section, frozen=True):
         str | None, msgspec.Meta(description="Shows events under Test Events; they count all the same.")
     ] = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_one_source("token", self.token_env, self.token_file)
 
-class Site(_Section, frozen=True):
+
+class Site(Section, frozen=True):
     """[[site]]: one shop."""
 
     key: Annotated[SiteKey, msgspec.Meta(description="The key in the tag's data-site; public.")]
     origins: Annotated[
         tuple[str, ...],
-        msgspec.Meta(description="Origins whose pages may post, such as https://shop.example; exact.", min_length=1),
+        msgspec.Meta(
+            description="Origins whose pages may post, such as https://shop.example; exact.", min_length=1
+        ),
     ]
     pixels: Annotated[
         tuple[Pixel, ...], msgspec.Meta(description="Pixels that get every event of the site.", min_length=1)
     ]
     default_country: Annotated[
-        CountryCode | None, msgspec.Meta(description="Country for phone numbers without a country code, such as DE.")
+        CountryCode | None,
+        msgspec.Meta(description="Country for phone numbers without a country code, such as DE."),
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for origin in self.origins:
+            check_origin(origin)
 
     def pixel_ids(self) -> tuple[str, ...]:
         return tuple(pixel.id for pixel in self.pixels)
 
 
-class Settings(_Section, frozen=True):
+class Settings(Section, frozen=True):
     """Everything that can be set, read once."""
 
     server: Server = Server()
@@ -165,13 +228,152 @@ class Settings(_Section, frozen=True):
     privacy: Privacy = Privacy()
     site: tuple[Site, ...] = ()
 
+    def __post_init__(self) -> None:
+        keys = [site.key for site in self.site]
+        if key := _first_repeated(keys):
+            raise ValueError(
+                f"the site key {key} is used twice; give each site its own, or put all origins into one site"
+            )
+        # A pixel has one token and one outbox; two sites would fight over both.
+        if pixel := _first_repeated(pixel for site in self.site for pixel in site.pixel_ids()):
+            raise ValueError(
+                f"the pixel {pixel} is listed twice; list it once, in one site with all its origins"
+            )
+
     def site_by_key(self, key: str) -> Site | None:
         return next((site for site in self.site if site.key == key), None)
 
 
-SECTIONS: Final[dict[str, type[_Section]]] = {
+SECTIONS: Final[dict[str, type[Section]]] = {
     "server": Server,
     "store": StoreSettings,
     "delivery": Delivery,
     "privacy": Privacy,
 }
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Settings:
+    """The file at `path` (None: the defaults), then `RELAY_*` of `environ`, then `overrides`.
+
+    Overrides have the shape of the file, `{"server": {"port": 8301}}`; a value of None overrides nothing, so
+    that flags can be handed over as they are. Raises SettingsError.
+    """
+    document = _merge(_merge(_read(path) if path else {}, _from_environ(environ)), overrides)
+    try:
+        settings = msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{path or 'settings'}: {_explain(str(error))}") from None
+    _refuse_misspelt(environ, settings)
+    return settings
+
+
+def read_token(pixel: Pixel, environ: Mapping[str, str]) -> str | None:
+    """The pixel's access token; None while it has none. Raises SettingsError for what cannot be one."""
+    token = read_secret(pixel.token_env, pixel.token_file, environ)
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        raise SettingsError(
+            f"The token of pixel {pixel.id} holds characters that no token has. Copy it again."
+        )
+    return token
+
+
+def read_secret(env: str | None, file: str | None, environ: Mapping[str, str]) -> str | None:
+    """The secret in the variable or the file that a setting names; None where there is none."""
+    if env is not None:
+        return environ.get(env, "").strip() or None
+    return _text(Path(file)).strip() or None if file is not None else None
+
+
+def variables() -> dict[str, tuple[str, str]]:
+    """Every variable that overrides a setting, with its section and field."""
+    return {
+        f"RELAY_{field}".upper() if section == "server" else f"RELAY_{section}_{field}".upper(): (
+            section,
+            field,
+        )
+        for section, struct in SECTIONS.items()
+        for field in struct.__struct_fields__
+    }
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}. Mend the path or the file's mode."
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not a text in UTF-8. Save it as one.") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise SettingsError(
+            f"There is no {path}. Write one with `counterfoil init`, or name another by --config."
+        )
+    try:
+        return tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}. Mend that line.") from None
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for variable, (section, field) in variables().items():
+        # Empty is what a compose file makes of a variable that nobody has set.
+        if text := environ.get(variable, "").strip():
+            document.setdefault(section, {})[field] = _typed(variable, text, SECTIONS[section], field)
+    return document
+
+
+def _typed(variable: str, text: str, section: type[Section], field: str) -> Any:
+    is_list = isinstance(getattr(section(), field), tuple)
+    value = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+    try:
+        return msgspec.convert(value, get_type_hints(section, include_extras=True)[field], strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{variable}={text}: {error}. Change the variable, or unset it.") from None
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key, {}), Mapping):
+            merged[key] = _merge(merged.get(key, {}), value)
+        elif value is not None:
+            merged[key] = value
+    return merged
+
+
+def _explain(sentence: str) -> str:
+    """msgspec's sentence with the path first; for an unknown key, the path of the key itself."""
+    what, _, where = sentence.partition(" - at ")
+    path = where.strip("`") or "$"
+    if not (unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what)):
+        return f"{path}: {what}. docs/settings.md lists every setting."
+    near = _nearest(unknown.group(1), {key for table in _TABLES for key in table.__struct_fields__})
+    hint = f"Did you mean {near}?" if near else "docs/settings.md lists every setting."
+    return f"{path}.{unknown.group(1)} is not a setting. {hint}"
+
+
+def _refuse_misspelt(environ: Mapping[str, str], settings: Settings) -> None:
+    """A misspelt variable would silently do nothing; RELAY_* variables of other programs are left alone."""
+    own = {
+        settings.server.secret_key_env,
+        *(pixel.token_env for site in settings.site for pixel in site.pixels),
+    }
+    for name in environ.keys() - own - variables().keys():
+        if name.startswith("RELAY_") and (near := _nearest(name, variables(), cutoff=0.9)):
+            raise SettingsError(f"{name} is not a setting. Did you mean {near}? Rename it, or unset it.")
+
+
+def _nearest(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    return next(iter(difflib.get_close_matches(word, sorted(words), n=1, cutoff=cutoff)), None)
+
+
+def _first_repeated(values: Iterable[str]) -> str | None:
+    return next((value for value, times in Counter(values).items() if times > 1), None)
+
+
+_TABLES: Final[tuple[type[Section], ...]] = (Settings, Site, Pixel, *SECTIONS.values())

@@ -1,0 +1,62 @@
+"""How addresses in the settings must be written: of servers, of pages that may post, of proxies.
+
+Each check raises ValueError with what is wrong and the next step; the caller adds the path.
+"""
+
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def check_url(url: str) -> None:
+    """A server's address: http or https, a host, perhaps a path; nothing after that."""
+    parts, _ = _split(url)
+    if parts.query or parts.fragment or url.endswith("/"):
+        raise ValueError(f"{url} must end without `/`, `?` and `#`. Write it like https://relay.shop.example")
+
+
+def check_origin(origin: str) -> None:
+    """An origin is compared with the Origin header byte by byte, so it must be spelt as browsers spell it."""
+    if origin in ("*", "null"):
+        raise ValueError(f"{origin} would let every page on the web post. List your shop's own origins")
+    _, spelt = _split(origin)
+    if origin != spelt:
+        raise ValueError(f"{origin} is not what a browser sends as Origin. Write {spelt}")
+
+
+def check_network(network: str) -> None:
+    """A proxy's network. Everybody is not one: any visitor could then claim any address."""
+    if network == "*" or _network(network).prefixlen == 0:
+        raise ValueError(
+            f"{network} would trust everybody, and any visitor could then claim any address. "
+            "List the networks of your own proxies"
+        )
+
+
+def _network(network: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(network)
+    except ValueError as error:
+        raise ValueError(f"{error}. Write a CIDR such as 10.0.0.0/8 or fd00::/8") from None
+
+
+def _split(url: str) -> tuple[SplitResult, str]:
+    """The parts of an http or https address, and its origin as browsers spell it."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("ascii" if url.isascii() else "idna").decode()
+        port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    except ValueError as error:
+        raise ValueError(
+            f"{url} is not an address: {error}. Write one such as https://shop.example"
+        ) from None
+    if (
+        parts.scheme not in _DEFAULT_PORTS
+        or not re.fullmatch(r"[a-z0-9._:-]+", host)
+        or parts.username is not None
+    ):
+        raise ValueError(f"{url} is not an http or https address with a host, such as https://shop.example")
+    return parts, f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
