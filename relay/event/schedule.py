@@ -46,17 +46,17 @@ def retry_delay_ms(
 ) -> int:
     """Milliseconds to wait after `attempts` failed calls (1 or more), with a `jitter` drawn from 0 to 1.
 
-    Full jitter: between the least wait (1 s) and the ceiling of the attempt, so that events which failed together do not
-    come back together. The ceilings are 5 s, 30 s, 2 m, 10 m, 30 m, 1 h, then 1 h again. Meta's Retry-After
-    is honoured up to an hour and is the least wait, with jitter on top; after a throttle the least is a
-    minute. The first retry comes within 60 s unless Meta asked for more.
+    Full jitter: between the least wait (1 s) and the ceiling of the attempt, so that events which failed
+    together do not come back together. The ceilings are 5 s, 30 s, 2 m, 10 m, 30 m, 1 h, then 1 h again.
+    Meta's Retry-After is honoured up to an hour and is the least wait, with jitter on top; after a throttle
+    the least is a minute. The first retry comes within 60 s unless Meta asked for more.
     """
     if attempts < 1:
         raise ValueError(f"a retry follows at least one attempt, not {attempts}")
     ceiling_ms = RETRY_CEILINGS_MS[min(attempts, len(RETRY_CEILINGS_MS)) - 1]
     asked_ms = min(max(retry_after_ms or 0, 0), RETRY_CEILINGS_MS[-1])
     least_ms = max(asked_ms, THROTTLED_MIN_MS if throttled else RETRY_MIN_MS)
-    return least_ms + round(ceiling_ms * min(max(jitter, 0.0), 1.0))
+    return least_ms + round(ceiling_ms * jitter)
 
 
 def gives_up(event_time_ms: int, now_ms: int) -> bool:
