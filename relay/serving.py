@@ -1,0 +1,83 @@
+"""Run ASGI apps in this process until a signal, then stop them in order.
+
+Each app's lifespan is entered here and not by uvicorn: an app that cannot start raises its own error instead
+of a logged traceback, and it is closed after its server has answered the last request.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+
+from relay.errors import RelayError
+
+BACKLOG: Final = 2048
+LIMIT_CONCURRENCY: Final = (
+    2000  # connections; beyond it uvicorn answers 503, and the snippet comes back later
+)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `until_signal`: uvicorn would raise them again before the app has been closed."""
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises RelayError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise RelayError(
+            f"Cannot listen on {host} port {port}: {error.strerror}. Stop what uses it, or choose another."
+        ) from None
+
+
+@asynccontextmanager
+async def serving(app: Starlette, listener: socket.socket, *, grace_seconds: int) -> AsyncIterator[None]:
+    """Inside the block `app` answers on `listener`; leaving it lets requests under way end within the grace.
+
+    Connections that come before the server runs wait in the listener's backlog.
+    """
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # a visitor's address and page belong in no log
+            server_header=False,
+            proxy_headers=False,  # which forwarded address to believe is decided in relay.event.address
+            limit_concurrency=LIMIT_CONCURRENCY,
+            timeout_graceful_shutdown=grace_seconds,
+        )
+    )
+    with listener:
+        async with app.router.lifespan_context(app):
+            running = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                yield
+            finally:
+                server.should_exit = True
+                await running
+
+
+async def until_signal() -> None:
+    """Wait for Ctrl-C or SIGTERM. A second one ends the process at once."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await stopped.wait()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
