@@ -170,7 +170,9 @@ BODY_STATUS: Final[dict[BodyReason, int]] = {
 
 BODY_SENTENCES: Final[dict[BodyReason, str]] = {
     BodyReason.BODY_TOO_LARGE: "The body is larger than 65,536 bytes. Send fewer events per post.",
-    BodyReason.BODY_NOT_JSON: "The body is not valid JSON in UTF-8, or is nested or numbered beyond reason.",
+    BodyReason.BODY_NOT_JSON: (
+        "The body is not valid JSON in UTF-8, names a member twice, or is nested or numbered beyond reason."
+    ),
     BodyReason.BODY_NOT_OBJECT: 'The body must be a JSON object with "site" and "events".',
     BodyReason.CONTENT_TYPE: "Send the body as text/plain or application/json.",
     BodyReason.CONTENT_ENCODING: "Send the body uncompressed, without Content-Encoding.",
