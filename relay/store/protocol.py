@@ -1,6 +1,7 @@
 """What every store promises. SQLite is the embedded default; others follow the same words and the same tests.
 
-Time is always an argument, so that a test can move it. Every method that writes has committed durably when it returns.
+Time is always an argument, so that a test can move it. Every method that writes has committed durably when it
+returns.
 """
 
 from collections.abc import Sequence
@@ -157,9 +158,10 @@ class Store(Protocol):
     async def admit(self, events: Sequence[OutboxEvent]) -> list[Admission]:
         """Commit the events in one transaction, unique by key; one answer per event, in order.
 
-        A known event whose leg ranks higher than the stored one (`STATE_RANK`) gets that leg appended. While it is
-        still held (waiting and never attempted) its hold becomes the new event's `not_before_ms` (answer: UPDATED);
-        otherwise the post counts as a DUPLICATE. Raises StoreFull when nothing could be committed.
+        A known event whose leg ranks higher than the stored one (`STATE_RANK`) gets that leg appended. While
+        it is still held (waiting, never attempted, in no courier's hands) its hold becomes the new event's
+        `not_before_ms` (answer: UPDATED); otherwise the post counts as a DUPLICATE. Raises StoreFull when
+        nothing could be committed.
         """
         ...
 
@@ -168,23 +170,32 @@ class Store(Protocol):
         ...
 
     async def claim(self, *, now_ms: int, lease_ms: int, limit: int, busy: frozenset[str]) -> Lease | None:
-        """Lease up to `limit` due events of one pixel that is neither busy nor parked; oldest due pixel first.
+        """Lease up to `limit` due events of one pixel, neither busy nor parked; oldest due pixel first.
 
-        Rows whose lease has ended are due again; their unfinished attempts are closed as ambiguous (outcome UNKNOWN).
+        Rows whose lease has ended are due again; their unfinished attempts are closed as ambiguous (outcome
+        UNKNOWN). An event whose stored bytes have changed ends here, as rejected with `corrupt_row`.
         """
         ...
 
     async def begin_attempt(self, lease: Lease, keys: Sequence[bytes], now_ms: int) -> int:
-        """Record, before the call, that these events are about to be written to Graph. Returns the attempt's id."""
+        """Record, before the call, that these events are about to be written to Graph; returns its id.
+
+        Raises LeaseLost, and records nothing, where the lease no longer holds every one of them.
+        """
         ...
 
     async def settle(
-        self, lease: Lease, decisions: Sequence[Decision], *, now_ms: int, attempt: tuple[int, AttemptResult] | None
+        self,
+        lease: Lease,
+        decisions: Sequence[Decision],
+        *,
+        now_ms: int,
+        attempt: tuple[int, AttemptResult] | None,
     ) -> int:
-        """Close the attempt and apply the decisions in one transaction; returns how many decisions took effect.
+        """Close the attempt and apply the decisions in one transaction; returns how many took effect.
 
-        Decisions on rows that this lease no longer holds change nothing. Events of the lease without a decision stay
-        leased (a batch that is being bisected).
+        Decisions on rows that this lease no longer holds change nothing. Events of the lease without a
+        decision stay leased (a batch that is being bisected).
         """
         ...
 
@@ -201,11 +212,17 @@ class Store(Protocol):
         ...
 
     async def recover(self, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
-        """At start: free every lease, close unfinished attempts as ambiguous and apply the policy; returns their number."""
+        """At start: free every lease, close unfinished attempts as ambiguous, apply the policy.
+
+        Returns the number of those attempts.
+        """
         ...
 
     async def replay(self, *, event_ids: Sequence[str] = (), fate: Fate | None = None, now_ms: int) -> int:
-        """Put ended events (rejected, expired or unknown; never delivered ones) back into the outbox, due now."""
+        """Put ended events (rejected, expired, unknown; never delivered ones) back into the outbox, due now.
+
+        With both arguments: the events that have one of the ids and this fate; with neither: none.
+        """
         ...
 
     async def find(self, event_id: str) -> list[StoredReceipt]:

@@ -1,0 +1,129 @@
+"""Admission: an event is new, better known, or a duplicate."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from relay.event.outcome import STATE_RANK, Admission
+from relay.event.records import BrowserLeg, OutboxEvent
+from relay.store.sqlite.checksum import checksum
+from relay.store.sqlite.counter import REFUSED, Counted, count, of_fate
+
+KNOWN: Final = "SELECT event FROM dedup WHERE key = ?"
+
+ADD_EVENT: Final = """
+INSERT INTO event (key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+ADD_KEY: Final = "INSERT INTO dedup (key, event, seen_ms) VALUES (?, ?, ?)"
+
+ADD_VISITOR: Final = (
+    "INSERT INTO visitor (event, client_ip_address, client_user_agent, crc) VALUES (?, ?, ?, ?)"
+)
+
+ADD_LEG: Final = """
+INSERT INTO leg
+    (event, seq, state, evidence, transport, dispatched_ms, settled_ms, reported_ms, seen, not_before_ms, crc)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+ADD_TO_QUEUE: Final = "INSERT INTO queue (event, pixel, due_ms, attempts) VALUES (?, ?, ?, 0)"
+
+ADD_FATE: Final = "INSERT INTO fate (event, fate, reason, at_ms) VALUES (?, ?, ?, ?)"
+
+# The last report is the best one: only better ones are added.
+BEST_LEG: Final = "SELECT seq, state FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
+
+# Held: never attempted, and in no courier's hands.
+MOVE_HOLD: Final = "UPDATE queue SET due_ms = ? WHERE event = ? AND attempts = 0 AND lease IS NULL"
+
+ADD_DUPLICATE: Final = "UPDATE dedup SET duplicates = duplicates + 1 WHERE key = ?"
+
+RANK_OF_STORED: Final = {state.value: rank for state, rank in STATE_RANK.items()}
+UNREADABLE: Final = -1  # a state that a damaged row no longer tells is below all
+
+
+def admit(connection: sqlite3.Connection, events: Sequence[OutboxEvent]) -> list[Admission]:
+    """Take every event, one answer each; a key that comes twice in one post is known the second time."""
+    answers = [_admit_one(connection, event) for event in events]
+    counts = Counter(
+        Counted(e.site, e.event_name, answer.value) for e, answer in zip(events, answers, strict=True)
+    )
+    counts.update(
+        Counted(e.site, e.event_name, of_fate(e.fate))
+        for e, answer in zip(events, answers, strict=True)
+        if e.fate is not None and answer is Admission.ACCEPTED
+    )
+    if events:
+        count(connection, counts, events[0].received_ms)
+    return answers
+
+
+def count_refused(connection: sqlite3.Connection, site: str, reason: str, now_ms: int) -> None:
+    count(connection, {Counted(site, "", f"{REFUSED}{reason}"): 1}, now_ms)
+
+
+def _admit_one(connection: sqlite3.Connection, event: OutboxEvent) -> Admission:
+    known = connection.execute(KNOWN, (event.key,)).fetchone()
+    if known is None:
+        _accept(connection, event)
+        return Admission.ACCEPTED
+    (row_id,) = known
+    if row_id is not None and _improve(connection, row_id, event):
+        return Admission.UPDATED
+    connection.execute(ADD_DUPLICATE, (event.key,))
+    return Admission.DUPLICATE
+
+
+def _accept(connection: sqlite3.Connection, event: OutboxEvent) -> None:
+    facts = (
+        event.key,
+        event.site,
+        event.pixel,
+        event.event_name,
+        event.event_id,
+        event.event_time_ms,
+        event.received_ms,
+        event.server_event,
+        msgspec.json.encode(event.why),
+    )
+    row_id = connection.execute(ADD_EVENT, (*facts, checksum(facts))).lastrowid
+    visitor = (row_id, event.client_ip_address, event.client_user_agent)
+    connection.execute(ADD_KEY, (event.key, row_id, event.received_ms))
+    connection.execute(ADD_VISITOR, (*visitor, checksum(visitor)))
+    _add_leg(connection, (row_id, 0), event.leg, event.not_before_ms)
+    if event.fate is None:
+        connection.execute(ADD_TO_QUEUE, (row_id, event.pixel, event.not_before_ms))
+    else:
+        connection.execute(ADD_FATE, (row_id, event.fate, event.fate_reason, event.received_ms))
+
+
+def _improve(connection: sqlite3.Connection, row_id: int, event: OutboxEvent) -> bool:
+    """Append the leg if it knows better; whether that also moved the hold."""
+    seq, state = connection.execute(BEST_LEG, (row_id,)).fetchone() or (-1, "")
+    if STATE_RANK[event.leg.state] <= RANK_OF_STORED.get(state, UNREADABLE):
+        return False
+    is_held = connection.execute(MOVE_HOLD, (event.not_before_ms, row_id)).rowcount == 1
+    _add_leg(connection, (row_id, seq + 1), event.leg, event.not_before_ms if is_held else None)
+    return is_held
+
+
+def _add_leg(
+    connection: sqlite3.Connection, place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None
+) -> None:
+    seen = None if leg.seen is None else msgspec.json.encode(leg.seen)
+    report = (
+        leg.state,
+        leg.evidence,
+        leg.transport,
+        leg.dispatched_ms,
+        leg.settled_ms,
+        leg.reported_ms,
+        seen,
+    )
+    row = (*place, *report, not_before_ms)
+    connection.execute(ADD_LEG, (*row, checksum(row)))

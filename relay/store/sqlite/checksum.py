@@ -1,0 +1,22 @@
+"""A CRC per row: SQLite's own checks look at the structure of a page and not at the bytes of a payload."""
+
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+# What SQLite can answer for a column, damaged or not: the checksum must be able to look at all of it.
+Column: TypeAlias = str | bytes | int | float | None
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def checksum(columns: Sequence[Column]) -> int:
+    """The CRC-32 over the columns and their types."""
+    return zlib.crc32(_encoder.encode(columns))
+
+
+def is_intact(row: sqlite3.Row | Sequence[Column], crc: object) -> bool:
+    return checksum(tuple(row)) == crc

@@ -1,0 +1,314 @@
+"""The courier's side of the outbox: claim, begin, settle, park, recover.
+
+Every write is fenced by the lease's token.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, Literal, assert_never
+
+import msgspec
+
+from relay.errors import LeaseLost
+from relay.event.outcome import AttemptOutcome, Fate, FateReason
+from relay.store.protocol import Again, AttemptResult, Decision, Ended, Lease, LeasedEvent
+from relay.store.sqlite.checksum import is_intact
+from relay.store.sqlite.counter import AMBIGUOUS, Counted, count
+from relay.store.sqlite.ended import Ending, Held, end
+
+# The oldest free row of each pixel, found by stepping from pixel to pixel through the index: one step per
+# pixel, however many rows wait behind it. The queries that begin so are made of constants only (S608).
+HEADS: Final = """
+WITH RECURSIVE waiting (pixel) AS (
+    SELECT min(pixel) FROM queue WHERE lease IS NULL
+    UNION ALL
+    SELECT (SELECT min(pixel) FROM queue WHERE lease IS NULL AND pixel > waiting.pixel)
+    FROM waiting WHERE waiting.pixel IS NOT NULL
+),
+head (pixel, due_ms) AS (
+    SELECT pixel, (SELECT min(due_ms) FROM queue WHERE lease IS NULL AND pixel = waiting.pixel)
+    FROM waiting WHERE pixel IS NOT NULL
+),
+closed (pixel) AS (
+    SELECT value FROM json_each(:busy)
+    UNION ALL
+    SELECT pixel FROM pixel_state
+)
+"""
+
+OLDEST_DUE_PIXEL: Final = f"""{HEADS}
+SELECT pixel FROM head
+WHERE due_ms <= :now_ms AND pixel NOT IN (SELECT pixel FROM closed)
+ORDER BY due_ms, pixel LIMIT 1
+"""  # noqa: S608
+
+NEXT_DUE: Final = f"""{HEADS}
+SELECT min(due_ms) FROM (
+    SELECT due_ms FROM head WHERE pixel NOT IN (SELECT pixel FROM closed)
+    UNION ALL
+    SELECT lease_until_ms FROM queue
+    WHERE lease_until_ms IS NOT NULL AND pixel NOT IN (SELECT pixel FROM closed)
+)
+"""  # noqa: S608
+
+OLDEST_WAITING: Final = f"""{HEADS}
+SELECT min(due_ms) FROM (
+    SELECT due_ms FROM head
+    UNION ALL
+    SELECT due_ms FROM queue WHERE lease_until_ms IS NOT NULL
+)
+"""  # noqa: S608
+
+# CROSS JOIN pins the order: along the index of free rows, never over all events.
+DUE_EVENTS: Final = """
+SELECT
+    event.id, queue.attempts, event.crc, visitor.crc,
+    event.key, event.site, event.pixel, event.event_name, event.event_id,
+    event.event_time_ms, event.received_ms, event.server_event, event.why,
+    visitor.event, visitor.client_ip_address, visitor.client_user_agent
+FROM queue
+CROSS JOIN event ON event.id = queue.event
+LEFT JOIN visitor ON visitor.event = queue.event
+WHERE queue.lease IS NULL AND queue.pixel = ? AND queue.due_ms <= ?
+ORDER BY queue.due_ms, queue.event
+LIMIT ?
+"""
+
+TAKE: Final = "UPDATE queue SET lease = ?, lease_until_ms = ? WHERE event = ?"
+
+EXPIRED_LEASES: Final = "SELECT DISTINCT lease FROM queue WHERE lease_until_ms <= ?"
+
+FREE_EXPIRED: Final = "UPDATE queue SET lease = NULL, lease_until_ms = NULL WHERE lease_until_ms <= ?"
+
+FREE_ALL: Final = "UPDATE queue SET lease = NULL, lease_until_ms = NULL WHERE lease_until_ms IS NOT NULL"
+
+# By key, through dedup: answers only while this lease holds the event.
+HELD_BY: Final = """
+SELECT event.id, event.site, event.event_name
+FROM dedup
+CROSS JOIN queue ON queue.event = dedup.event
+CROSS JOIN event ON event.id = dedup.event
+WHERE dedup.key = ? AND queue.lease = ?
+"""
+
+GIVE_BACK: Final = "UPDATE queue SET lease = NULL, lease_until_ms = NULL WHERE event = ?"
+
+DUE_AGAIN: Final = "UPDATE queue SET lease = NULL, lease_until_ms = NULL, due_ms = ? WHERE event = ?"
+
+BEGIN_ATTEMPT: Final = "INSERT INTO attempt (pixel, lease, events, started_ms) VALUES (?, ?, ?, ?)"
+
+ADD_ATTEMPT_EVENT: Final = "INSERT INTO attempt_event (attempt, event) VALUES (?, ?)"
+
+COUNT_ATTEMPT: Final = "UPDATE queue SET attempts = attempts + 1 WHERE event = ?"
+
+# An attempt is closed once: what a lost lease's courier says later does not replace "ambiguous".
+CLOSE_ATTEMPT: Final = """
+UPDATE attempt
+SET finished_ms = ?, outcome = ?, http_status = ?, code = ?, subcode = ?, message = ?, fbtrace_id = ?
+WHERE id = ? AND lease = ? AND finished_ms IS NULL
+"""
+
+CUT_SHORT_OF_LEASE: Final = """
+UPDATE attempt SET finished_ms = ?, outcome = 'unknown' WHERE lease = ? AND finished_ms IS NULL
+"""
+
+CUT_SHORT_ALL: Final = "UPDATE attempt SET finished_ms = ?, outcome = 'unknown' WHERE finished_ms IS NULL"
+
+# Begun by a courier that is gone, and still waiting. Leased rows and open attempts are few after any crash.
+LEFT_AMBIGUOUS: Final = """
+SELECT DISTINCT event.id, event.site, event.event_name
+FROM queue
+CROSS JOIN attempt ON attempt.lease = queue.lease AND attempt.finished_ms IS NULL
+CROSS JOIN attempt_event ON attempt_event.attempt = attempt.id AND attempt_event.event = queue.event
+CROSS JOIN event ON event.id = queue.event
+WHERE queue.lease_until_ms IS NOT NULL
+"""
+
+PARK: Final = """
+INSERT INTO pixel_state (pixel, parked_ms, code, message) VALUES (?, ?, ?, ?)
+ON CONFLICT (pixel) DO UPDATE SET code = excluded.code, message = excluded.message
+"""
+
+UNPARK: Final = "DELETE FROM pixel_state WHERE pixel = ?"
+
+AMBIGUOUS_ATTEMPT: Final = Counted("", "", AMBIGUOUS)
+
+
+def claim(
+    connection: sqlite3.Connection, *, now_ms: int, lease_ms: int, limit: int, busy: Collection[str]
+) -> Lease | None:
+    """Take the due events of the oldest due pixel; those that fail their checksum end here instead."""
+    _free_expired(connection, now_ms)
+    asked = {"now_ms": now_ms, "busy": _as_json(busy)}
+    while (found := connection.execute(OLDEST_DUE_PIXEL, asked).fetchone()) is not None:
+        (pixel,) = found
+        taken, events = _due_events(connection, pixel, now_ms, limit)
+        if events:
+            token = secrets.token_hex(16)
+            connection.executemany(TAKE, [(token, now_ms + lease_ms, row_id) for row_id in taken])
+            return Lease(token=token, pixel=pixel, events=tuple(events))
+    return None
+
+
+def next_due_ms(connection: sqlite3.Connection, busy: Collection[str]) -> int | None:
+    due_ms: int | None = connection.execute(NEXT_DUE, {"busy": _as_json(busy)}).fetchone()[0]
+    return due_ms
+
+
+def oldest_waiting_ms(connection: sqlite3.Connection) -> int | None:
+    due_ms: int | None = connection.execute(OLDEST_WAITING, {"busy": "[]"}).fetchone()[0]
+    return due_ms
+
+
+def begin_attempt(connection: sqlite3.Connection, lease: Lease, keys: Sequence[bytes], now_ms: int) -> int:
+    held = _held(connection, lease, keys)
+    if len(held) != len(keys):
+        raise LeaseLost(
+            f"The lease on pixel {lease.pixel} has ended; nothing may be sent for it. Claim again."
+        )
+    attempt = connection.execute(BEGIN_ATTEMPT, (lease.pixel, lease.token, len(held), now_ms)).lastrowid
+    connection.executemany(ADD_ATTEMPT_EVENT, [(attempt, event.row_id) for event in held.values()])
+    connection.executemany(COUNT_ATTEMPT, [(event.row_id,) for event in held.values()])
+    return int(attempt or 0)
+
+
+def settle(
+    connection: sqlite3.Connection,
+    lease: Lease,
+    decisions: Sequence[Decision],
+    *,
+    now_ms: int,
+    attempt: tuple[int, AttemptResult] | None,
+) -> int:
+    if attempt is not None:
+        _close(connection, lease, attempt, now_ms)
+    held = _held(connection, lease, [decision.key for decision in decisions])
+    endings: list[Ending] = []
+    again: list[tuple[int, int]] = []
+    for decision in decisions:
+        event = held.pop(decision.key, None)  # popped: of two decisions on one event the first counts
+        if event is None:
+            continue
+        match decision:
+            case Ended():
+                endings.append(Ending(event, decision.fate, decision.reason, decision.detail))
+            case Again():
+                again.append((decision.due_ms, event.row_id))
+            case _:
+                assert_never(decision)
+    end(connection, endings, now_ms)
+    connection.executemany(DUE_AGAIN, again)
+    return len(endings) + len(again)
+
+
+def park(
+    connection: sqlite3.Connection, lease: Lease, *, now_ms: int, attempt: tuple[int, AttemptResult]
+) -> None:
+    held = _held(connection, lease, [event.key for event in lease.events])
+    if not held:
+        return
+    _close(connection, lease, attempt, now_ms)
+    _, result = attempt
+    message = result.message or "Meta refused the access token or a permission."
+    connection.execute(PARK, (lease.pixel, now_ms, result.code, message))
+    connection.executemany(GIVE_BACK, [(event.row_id,) for event in held.values()])
+
+
+def unpark(connection: sqlite3.Connection, pixel: str) -> None:
+    connection.execute(UNPARK, (pixel,))
+
+
+def recover(connection: sqlite3.Connection, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
+    if on_unknown == "hold":
+        left = [Held(*row) for row in connection.execute(LEFT_AMBIGUOUS)]
+        end(connection, [Ending(event, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND) for event in left], now_ms)
+    cut_short = connection.execute(CUT_SHORT_ALL, (now_ms,)).rowcount
+    connection.execute(FREE_ALL)
+    _count_ambiguous(connection, cut_short, now_ms)
+    return cut_short
+
+
+def _free_expired(connection: sqlite3.Connection, now_ms: int) -> None:
+    leases = connection.execute(EXPIRED_LEASES, (now_ms,)).fetchall()
+    if not leases:
+        return
+    cut_short = connection.executemany(CUT_SHORT_OF_LEASE, [(now_ms, lease) for (lease,) in leases]).rowcount
+    connection.execute(FREE_EXPIRED, (now_ms,))
+    _count_ambiguous(connection, cut_short, now_ms)
+
+
+def _due_events(
+    connection: sqlite3.Connection, pixel: str, now_ms: int, limit: int
+) -> tuple[list[int], list[LeasedEvent]]:
+    """The due events and their rows; each damaged one gets its fate on the way."""
+    taken: list[int] = []
+    events: list[LeasedEvent] = []
+    damaged: list[Held] = []
+    for row in connection.execute(DUE_EVENTS, (pixel, now_ms, limit)):
+        event = _leased_event(row, pixel)
+        if event is None:
+            damaged.append(Held(row[0], str(row[5]), str(row[7])))
+        else:
+            taken.append(row[0])
+            events.append(event)
+    end(connection, [Ending(event, Fate.REJECTED, FateReason.CORRUPT_ROW) for event in damaged], now_ms)
+    return taken, events
+
+
+def _leased_event(row: sqlite3.Row, pixel: str) -> LeasedEvent | None:
+    """The event of a DUE_EVENTS row, or None where a byte of it has changed since it was written."""
+    row_id, attempts, crc, visitor_crc = row[:4]
+    facts, visitor = row[4:13], row[13:16]
+    is_forgotten = visitor[0] is None
+    if not is_intact(facts, crc) or not (is_forgotten or is_intact(visitor, visitor_crc)):
+        return None
+    key, _, event_pixel, event_name, event_id, event_time_ms, _, server_event, _ = facts
+    if event_pixel != pixel or visitor[0] not in (None, row_id):
+        return None
+    return LeasedEvent(
+        key=key,
+        event_name=event_name,
+        event_id=event_id,
+        event_time_ms=event_time_ms,
+        attempts=attempts,
+        server_event=server_event,
+        client_ip_address=visitor[1],
+        client_user_agent=visitor[2],
+    )
+
+
+def _held(connection: sqlite3.Connection, lease: Lease, keys: Iterable[bytes]) -> dict[bytes, Held]:
+    """Those of the keys that the lease still holds."""
+    held = {}
+    for key in keys:
+        row = connection.execute(HELD_BY, (key, lease.token)).fetchone()
+        if row is not None:
+            held[key] = Held(*row)
+    return held
+
+
+def _close(
+    connection: sqlite3.Connection, lease: Lease, attempt: tuple[int, AttemptResult], now_ms: int
+) -> None:
+    number, result = attempt
+    said = (
+        result.outcome,
+        result.http_status,
+        result.code,
+        result.subcode,
+        result.message,
+        result.fbtrace_id,
+    )
+    closed = connection.execute(CLOSE_ATTEMPT, (now_ms, *said, number, lease.token)).rowcount
+    if result.outcome is AttemptOutcome.UNKNOWN:
+        _count_ambiguous(connection, closed, now_ms)
+
+
+def _count_ambiguous(connection: sqlite3.Connection, attempts: int, now_ms: int) -> None:
+    if attempts:
+        count(connection, {AMBIGUOUS_ATTEMPT: attempts}, now_ms)
+
+
+def _as_json(pixels: Collection[str]) -> str:
+    return msgspec.json.encode(sorted(pixels)).decode()

@@ -1,0 +1,129 @@
+"""The one writer thread: whatever waits goes into one transaction, and one fsync serves all of it.
+
+There is no timer. While one group is being committed the next one gathers, so a lone post is written at once
+and a crowd shares. Each unit of work has its own savepoint: one that fails is undone alone.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from relay.errors import StoreError
+from relay.store.sqlite.file import abandon, explain, is_full
+
+T = TypeVar("T")
+Unit = Callable[[sqlite3.Connection], T]
+
+# A larger group would make its first caller wait longer without saving a noticeable share of an fsync.
+GROUP_MAX: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    unit: Unit[Any]
+    future: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+class Writer:
+    """Takes units of work from the event loop; each is durable when its caller goes on."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._inbox: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._closed = False
+        # A daemon: a program that ends without close() loses nothing that was acknowledged.
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Units that no transaction has taken yet."""
+        return self._inbox.qsize()
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run the unit and commit it. A caller that is cancelled does not stop its write."""
+        if self._closed:
+            raise StoreError("The store is closed.")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._inbox.put(_Waiting(unit, future))
+        return await future
+
+    async def close(self) -> None:
+        """Commit everything that waits, then end the thread."""
+        self._closed = True
+        self._inbox.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while group := self._gather():
+            outcomes = self._commit(group)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
+                self._loop.call_soon_threadsafe(_answer, group, outcomes)
+
+    def _gather(self) -> list[_Waiting]:
+        """Everything that waits now, at least one; nothing when the end has been called."""
+        group: list[_Waiting] = []
+        waiting = self._inbox.get()
+        while waiting is not None:
+            group.append(waiting)
+            if len(group) == GROUP_MAX or self._inbox.empty():
+                return group
+            waiting = self._inbox.get()
+        self._inbox.put(None)  # the end stays at the end, for the next round
+        return group
+
+    def _commit(self, group: Sequence[_Waiting]) -> list[Any]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._run_unit(waiting.unit) for waiting in group]
+            self._connection.execute("COMMIT")
+        except (
+            Exception
+        ) as error:  # the thread must outlive whatever happens: its callers would wait for ever
+            abandon(self._connection)
+            if is_full(error) and len(group) > 1:
+                # A full disk takes the whole transaction; alone, the small ones may still fit.
+                return [self._commit([waiting])[0] for waiting in group]
+            return [_failed(error) for _ in group]
+        return outcomes
+
+    def _run_unit(self, unit: Unit[Any]) -> Any:
+        self._connection.execute("SAVEPOINT unit")
+        try:
+            outcome = unit(self._connection)
+        except Exception as error:  # whatever it is, it is this caller's and not its neighbours'
+            if not self._connection.in_transaction:
+                raise
+            self._connection.execute("ROLLBACK TO unit")
+            outcome = _failed(error)
+        self._connection.execute("RELEASE unit")
+        return outcome
+
+
+def _failed(error: Exception) -> _Failed:
+    if not isinstance(error, sqlite3.Error):
+        return _Failed(error)
+    explained = explain(error)
+    explained.__cause__ = error
+    return _Failed(explained)
+
+
+def _answer(group: Sequence[_Waiting], outcomes: Sequence[Any]) -> None:
+    for waiting, outcome in zip(group, outcomes, strict=True):
+        if waiting.future.done():  # its caller was cancelled; the write stands
+            continue
+        if isinstance(outcome, _Failed):
+            waiting.future.set_exception(outcome.error)
+        else:
+            waiting.future.set_result(outcome)
