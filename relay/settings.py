@@ -152,14 +152,6 @@ class Delivery(Section, frozen=True):
         ),
     ] = "resend"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lease_seconds <= self.connect_timeout_seconds + self.read_timeout_seconds:
-            raise ValueError(
-                "lease_seconds must be longer than connect_timeout_seconds + read_timeout_seconds: "
-                "a batch whose lease ends during its call would be sent twice"
-            )
-
 
 class Privacy(Section, frozen=True):
     """[privacy]: what is kept, and for how long."""

@@ -143,7 +143,6 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_likely_one(
             "[delivery]\nhold_pending_seconds = nan",
             "$.delivery.hold_pending_seconds: Expected `float` >= 0.0",
         ),
-        ("[delivery]\nlease_seconds = 20", "$.delivery: lease_seconds must be longer than"),
         (
             "[server]\nsecret_key_env = 'A'\nsecret_key_file = 'b'",
             "$.server: secret_key_env and secret_key_file are",
