@@ -91,6 +91,15 @@ def parse_event(raw: object, *, pixel_ids: Sequence[str]) -> BrowserEvent | Refu
         return Refused(event_id=event_id, reason=refused.reason)
 
 
+def plain_number(raw: object) -> int | float | None:
+    """A number that every receiver reads alike, from one or from a plain decimal text; else None."""
+    if isinstance(raw, str) and _DECIMAL.fullmatch(raw.strip()):
+        return float(raw) if "." in raw else int(raw)
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return None
+    return raw if isinstance(raw, float) or abs(raw) <= _INT_EXACT_MAX else None
+
+
 def _decode(body: bytes) -> object:
     """Strict JSON. msgspec refuses NaN, overflow, lone surrogates, a BOM and endless nesting; the second
     reading is there for members named twice, of which parsers keep different ones."""
@@ -215,13 +224,10 @@ def _value(raw: object) -> int | float:
     server half of a pair whose browser half counts. Meta's reference asks for a number, so a number is what
     is sent. A comma, a currency sign or an exponent in a text would have to be guessed at, and is refused.
     """
-    if isinstance(raw, str) and _DECIMAL.fullmatch(raw.strip()):
-        return float(raw) if "." in raw else int(raw)
-    if isinstance(raw, bool) or not isinstance(raw, int | float):
+    number = plain_number(raw)
+    if number is None:
         raise _RefusedError(Refusal.INVALID_VALUE)
-    if isinstance(raw, int) and abs(raw) > _INT_EXACT_MAX:
-        raise _RefusedError(Refusal.INVALID_VALUE)
-    return raw
+    return number
 
 
 def _currency(raw: object) -> str:

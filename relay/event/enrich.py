@@ -1,0 +1,143 @@
+"""The composition of the ground floor: one checked event and its request → one outbox event per pixel.
+
+`why` tells for each value where it came from, as sentences without raw personal data; the receipt shows them.
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+from relay.event.address import ClientAddress, client_address, parse_networks
+from relay.event.agent import Agent, read_agent
+from relay.event.build import build, encode, is_too_broad
+from relay.event.consent import consent_refusal
+from relay.event.identity import Identity, resolve_identity
+from relay.event.normalise import HashedUserData, hash_user_data
+from relay.event.outcome import BrowserState, Fate, FateReason, Refusal
+from relay.event.records import BrowserEvent, BrowserLeg, Json, OutboxEvent, RequestFacts
+from relay.event.schedule import not_before_ms
+from relay.event.wire import Refused
+from relay.settings import Delivery, Settings, Site
+
+USER_AGENT_MAX: Final = 2_048  # no browser's is as long; what is over would only fill the disk
+
+
+def enrich(
+    event: BrowserEvent, facts: RequestFacts, site: Site, *, settings: Settings
+) -> tuple[OutboxEvent, ...] | Refused:
+    """Everything between the wire and the disk. No raw customer data is in what comes out."""
+    user_agent = (facts.user_agent or "").strip()[:USER_AGENT_MAX]
+    refusal = consent_refusal(event, facts)
+    if refusal is None and not user_agent:
+        refusal = Refusal.MISSING_USER_AGENT
+    if refusal is not None:
+        return Refused(event_id=event.event_id, reason=refusal)
+    event_time_ms = facts.received_ms - event.age_ms
+    identity = _identity(event, facts, event_time_ms)
+    address = _address(facts, settings)
+    hashed = hash_user_data(event.user_data, site.default_country)
+    server_event = build(
+        event, event_time_ms=event_time_ms, hashed=hashed.hashed, fbp=identity.fbp, fbc=identity.fbc
+    )
+    visitor = {"client_ip_address": address.address, "client_user_agent": user_agent}
+    if is_too_broad({*server_event["user_data"], *(name for name, value in visitor.items() if value)}):
+        return Refused(event_id=event.event_id, reason=Refusal.TOO_BROAD)
+    agent = read_agent(user_agent)
+    leg = _leg(event, event_time_ms, facts.received_ms)
+    not_before = _not_before_ms(leg, event_time_ms, settings.delivery)
+    why = _why(identity, address, hashed, agent) | {
+        "hold": _hold_sentence(leg.state, not_before - facts.received_ms)
+    }
+    return tuple(
+        OutboxEvent(
+            key=outbox_key(pixel, event.event_name, event.event_id),
+            site=site.key,
+            pixel=pixel,
+            event_name=event.event_name,
+            event_id=event.event_id,
+            event_time_ms=event_time_ms,
+            received_ms=facts.received_ms,
+            not_before_ms=not_before,
+            leg=leg,
+            server_event=encode(server_event),
+            client_ip_address=address.address,
+            client_user_agent=user_agent,
+            why=why,
+            fate=Fate.FILTERED if agent.bot else None,
+            fate_reason=FateReason.BOT if agent.bot else None,
+        )
+        for pixel in event.pixel_ids or site.pixel_ids()
+    )
+
+
+def outbox_key(pixel: str, event_name: str, event_id: str) -> bytes:
+    """16 bytes that stand for the three: each is preceded by its length, so no two triples read alike."""
+    digest = blake2b(digest_size=16)
+    for part in (pixel.encode(), event_name.encode(), event_id.encode()):
+        digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.digest()
+
+
+def _identity(event: BrowserEvent, facts: RequestFacts, event_time_ms: int) -> Identity:
+    """Now is the time of the event: a post that comes a day later must not make the click look younger."""
+    return resolve_identity(
+        url=event.url,
+        referrer=event.referrer,
+        cookies=facts.cookies,
+        posted_fbp=event.fbp,
+        posted_fbc=event.fbc,
+        now_ms=event_time_ms,
+    )
+
+
+def _address(facts: RequestFacts, settings: Settings) -> ClientAddress:
+    return client_address(
+        peer=facts.peer,
+        forwarded_for=facts.forwarded_for,
+        forwarded=facts.forwarded,
+        trusted_proxies=parse_networks(settings.server.trusted_proxies),
+        accept_private=settings.server.accept_private_addresses,
+    )
+
+
+def _leg(event: BrowserEvent, event_time_ms: int, received_ms: int) -> BrowserLeg:
+    report = event.pixel
+    dispatched, settled = report.dispatched_after_ms, report.settled_after_ms
+    return BrowserLeg(
+        state=report.state,
+        evidence=report.evidence,
+        transport=report.transport,
+        dispatched_ms=None if dispatched is None else event_time_ms + dispatched,
+        settled_ms=None if settled is None else event_time_ms + settled,
+        reported_ms=received_ms,
+        seen=report.seen,
+    )
+
+
+def _not_before_ms(leg: BrowserLeg, event_time_ms: int, delivery: Delivery) -> int:
+    return not_before_ms(
+        leg.state,
+        event_time_ms=event_time_ms,
+        dispatched_ms=leg.dispatched_ms,
+        received_ms=leg.reported_ms,
+        delivery=delivery,
+    )
+
+
+def _why(identity: Identity, address: ClientAddress, hashed: HashedUserData, agent: Agent) -> Json:
+    why: Json = {
+        **identity.why,
+        "client_ip_address": address.why,
+        "client_ip_address_source": address.source,
+        **hashed.why,
+        "client_user_agent": "the User-Agent header of the post",
+        "agent": agent.label,
+    }
+    if agent.bot is not None:
+        why["bot"] = f"the user agent matches the crawler pattern {agent.bot}"
+    return why
+
+
+def _hold_sentence(state: BrowserState, hold_ms: int) -> str:
+    if hold_ms == 0:
+        return f"the browser leg is {state}: no hold"
+    return f"the browser leg is {state}: held for {hold_ms / 1_000:.1f} s after receipt"
