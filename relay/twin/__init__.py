@@ -1,1 +1,1 @@
-"""The Meta twin: a local stand-in for Meta that obeys its written contract strictly. No Meta account needed."""
+"""The Meta twin: a local stand-in for Meta that obeys its written contract strictly. No account needed."""
