@@ -16,8 +16,8 @@ from relay.event.wire import USER_DATA_KEYS, plain_number
 
 ACTION_SOURCE: Final = "website"
 
-# Meta rejects user_data that holds nothing outside one of these sets (since Graph v13). Taken from its published
-# best practices, not tried against the live endpoint.
+# Meta rejects user_data that holds nothing outside one of these sets (since Graph v13). Taken from its
+# published best practices, not tried against the live endpoint.
 TOO_BROAD: Final = (
     {"ct", "country", "st", "zp", "ge", "client_user_agent"},
     {"db", "client_user_agent"},

@@ -38,8 +38,8 @@ def enrich(
     server_event = build(
         event, event_time_ms=event_time_ms, hashed=hashed.hashed, fbp=identity.fbp, fbc=identity.fbc
     )
-    visitor = {"client_ip_address": address.address, "client_user_agent": user_agent}
-    if is_too_broad({*server_event["user_data"], *(name for name, value in visitor.items() if value)}):
+    visitor = {"client_user_agent"} | ({"client_ip_address"} if address.address else set())
+    if is_too_broad(visitor | set(server_event["user_data"])):
         return Refused(event_id=event.event_id, reason=Refusal.TOO_BROAD)
     agent = read_agent(user_agent)
     leg = _leg(event, event_time_ms, facts.received_ms)
