@@ -1,4 +1,4 @@
-"""Golden payloads: a browser event gives exactly these bytes. Each file in data/ is one case, for people to read."""
+"""Golden payloads: a browser event gives exactly these bytes. Each file in data/ is one case for people."""
 
 from pathlib import Path
 from typing import Any
