@@ -1,0 +1,126 @@
+"""The composition root: every part of the relay is made here, and stopped here."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+
+from relay.assets import find_assets
+from relay.delivery.courier import Courier
+from relay.delivery.graph import PixelAccess, open_graph
+from relay.errors import StoreError
+from relay.settings import Settings, read_token
+from relay.store.protocol import Store
+from relay.store.sqlite import SqliteStore
+from relay.web.errors import on_disconnect, on_exception, on_http_exception
+from relay.web.headers import SecurityHeaders
+from relay.web.pages import open_pages
+from relay.web.routes import routes
+from relay.web.script import load_script
+from relay.web.signin import open_sign_in
+
+PRUNE_SECONDS: Final = 3_600.0
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+log = structlog.get_logger("relay.web")
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def create_app(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    clock_ms: Callable[[], int] = wall_clock_ms,
+) -> Starlette:
+    """The relay as one ASGI app. Its lifespan opens the store, runs the courier, and ends both.
+
+    Raises SettingsError where a token or the signing key cannot be read.
+    """
+    pixels = pixel_access(settings, environ)
+    static = find_assets("static")
+    app = Starlette(
+        routes=routes(static),
+        # From the outside in; Starlette's own handling of exceptions stands on both sides of it.
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={
+            HTTPException: on_http_exception,
+            ClientDisconnect: on_disconnect,
+            Exception: on_exception,
+        },
+        lifespan=lambda app: lifespan(app, pixels),
+    )
+    app.router.redirect_slashes = False  # an address that is not on the list of routes is not one of ours
+    app.state.settings = settings
+    app.state.clock_ms = clock_ms
+    app.state.pages = open_pages(find_assets("templates"))
+    app.state.script = load_script(static)
+    app.state.sign_in = open_sign_in(settings, environ)
+    app.state.draining = False
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette, pixels: Mapping[str, PixelAccess]) -> AsyncIterator[None]:
+    """Store, then courier; at the end the courier first, so that every answer from Graph finds its store."""
+    state = app.state
+    settings: Settings = state.settings
+    store: Store = await SqliteStore.open(Path(settings.store.path))
+    try:
+        await store.recover(now_ms=state.clock_ms(), on_unknown=settings.delivery.on_unknown)
+        graph = open_graph(settings.server.graph_url, settings.delivery)
+        courier = Courier(store, graph, pixels, settings.delivery, state.clock_ms, random.random)
+        state.store, state.graph, state.courier = store, graph, courier
+        state.courier_task = asyncio.create_task(courier.run())
+        pruning = asyncio.create_task(prune_regularly(store, settings, state.clock_ms))
+        try:
+            yield
+        finally:
+            state.draining = True
+            pruning.cancel()
+            await courier.stop(settings.server.shutdown_seconds)
+            await state.courier_task
+            await graph.aclose()
+    finally:
+        await store.close()
+
+
+async def prune_regularly(store: Store, settings: Settings, clock_ms: Callable[[], int]) -> None:
+    """Forget, now and every hour, what was kept as long as the settings say."""
+    while True:
+        try:
+            await store.prune(
+                now_ms=clock_ms(),
+                retention_ms=settings.store.retention_days * DAY_MS,
+                address_ms=round(settings.privacy.address_hours * HOUR_MS),
+            )
+        except StoreError as failure:
+            log.error("prune_failed", kind=type(failure).__name__, next_try_seconds=PRUNE_SECONDS)
+        await asyncio.sleep(PRUNE_SECONDS)
+
+
+def pixel_access(settings: Settings, environ: Mapping[str, str]) -> dict[str, PixelAccess]:
+    """What the courier needs for each pixel. One without a token is parked, and its events wait."""
+    return {
+        pixel.id: PixelAccess(
+            id=pixel.id,
+            token=read_token(pixel, environ),
+            graph_version=pixel.graph_version or settings.server.graph_version,
+            test_event_code=pixel.test_event_code,
+        )
+        for site in settings.site
+        for pixel in site.pixels
+    }

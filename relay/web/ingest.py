@@ -1,0 +1,198 @@
+"""`POST /v1/events`: authenticate, bound, check, enrich, commit; only then 202. See docs/wire.md."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import structlog
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relay.delivery.courier import Courier
+from relay.errors import StoreError
+from relay.event.enrich import enrich
+from relay.event.outcome import (
+    BODY_SENTENCES,
+    BODY_STATUS,
+    REFUSAL_SENTENCES,
+    Admission,
+    BodyReason,
+    Refusal,
+)
+from relay.event.records import OutboxEvent, RequestFacts
+from relay.event.wire import BODY_MAX_BYTES, Refused, WireError, parse_body, parse_event
+from relay.settings import Settings, Site
+from relay.store.protocol import Store
+from relay.web.cookies import renew_cookies
+from relay.web.errors import JsonResponse, error
+from relay.web.headers import NO_STORE
+from relay.web.origin import allow, is_allowed, origin_of
+
+log = structlog.get_logger("relay.web")
+
+CONTENT_TYPES: Final = frozenset({"text/plain", "application/json"})
+RETRY_AFTER_SECONDS: Final = 5
+
+
+class RefusedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    event_id: str | None
+    reason: Refusal
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The 202's body. The four parts add up to the number of events posted."""
+
+    accepted: int
+    updated: int
+    duplicates: int
+    refused: tuple[RefusedEvent, ...]
+
+
+async def post_events(request: Request) -> Response:
+    """One post of a snippet: whole posts are refused with a 4xx, single events inside the 202."""
+    settings: Settings = request.app.state.settings
+    origin = origin_of(request.headers)
+    site_key = ""  # an unknown key is not counted by name: the sender could make up any number of them
+    try:
+        check_content(request.headers)
+        received_ms = request.app.state.clock_ms()
+        post = parse_body(await read_body(request))
+        site = known_site(settings, post.site_key)
+        site_key = site.key
+        page = page_origin(origin, site)
+        response = await take(request, site, page, post.events, request_facts(request, received_ms))
+    except WireError as refused:
+        await _count(request, site_key, [refused.reason])
+        response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
+    except StoreError as failure:
+        log.error("store_unavailable", kind=type(failure).__name__, site=site_key)
+        response = error(
+            503,
+            "store_unavailable",
+            "The relay cannot commit events now. Keep them and come back.",
+            {"retry-after": str(RETRY_AFTER_SECONDS)},
+        )
+    # A 403 tells the page nothing: it is not one of the site's, or the site is not one of ours.
+    if response.status_code != 403 and origin is not None and is_allowed(origin, settings.site):
+        allow(response, origin)
+    response.headers["vary"] = "Origin"
+    return response
+
+
+def check_content(headers: Headers) -> None:
+    """Text or JSON, uncompressed: a small body must not unfold into a large one."""
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in CONTENT_TYPES:
+        raise WireError(BodyReason.CONTENT_TYPE)
+    if "content-encoding" in headers:
+        raise WireError(BodyReason.CONTENT_ENCODING)
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, counted as it arrives: Content-Length may be absent or a lie."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MAX_BYTES:
+            raise WireError(BodyReason.BODY_TOO_LARGE)
+    return bytes(body)
+
+
+def known_site(settings: Settings, key: str) -> Site:
+    site = settings.site_by_key(key)
+    if site is None:
+        raise WireError(BodyReason.UNKNOWN_SITE)
+    return site
+
+
+def page_origin(origin: str | None, site: Site) -> str:
+    """The posting page's origin, one of the site's own."""
+    if origin is None:
+        raise WireError(BodyReason.ORIGIN_MISSING)
+    if not is_allowed(origin, [site]):
+        raise WireError(BodyReason.ORIGIN_NOT_ALLOWED)
+    return origin
+
+
+def request_facts(request: Request, received_ms: int) -> RequestFacts:
+    """What this relay saw of the request by itself; which of it to believe is decided in `enrich`."""
+    headers = request.headers
+    return RequestFacts(
+        received_ms=received_ms,
+        peer=request.client.host if request.client else None,
+        forwarded_for=tuple(headers.getlist("x-forwarded-for")),
+        forwarded=tuple(headers.getlist("forwarded")),
+        user_agent=headers.get("user-agent"),
+        cookies=request.cookies,
+        sec_purpose=headers.get("sec-purpose"),
+        sec_gpc=headers.get("sec-gpc", "").strip() == "1",
+    )
+
+
+async def take(
+    request: Request, site: Site, page: str, raw_events: Sequence[object], facts: RequestFacts
+) -> Response:
+    """Commit what is good in one transaction, and say what was not and why."""
+    store: Store = request.app.state.store
+    courier: Courier = request.app.state.courier
+    settings: Settings = request.app.state.settings
+    outcomes = [check_event(raw, facts, site, settings) for raw in raw_events]
+    rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    if rows:
+        admissions = await store.admit([event for fanned_out in rows for event in fanned_out])
+        courier.wake()
+    else:
+        admissions = []
+    await _count(request, site.key, [outcome.reason for outcome in refused])
+    response = JsonResponse(summary(rows, admissions, refused), status_code=202, headers=NO_STORE)
+    if rows:
+        renew_cookies(response, rows[-1][0], page, settings.server.public_url)
+    return response
+
+
+def check_event(
+    raw: object, facts: RequestFacts, site: Site, settings: Settings
+) -> tuple[OutboxEvent, ...] | Refused:
+    """One event of the post: a row for each pixel, or why it was not accepted."""
+    event = parse_event(raw, pixel_ids=site.pixel_ids())
+    if isinstance(event, Refused):
+        return event
+    return enrich(event, facts, site, settings=settings)
+
+
+def summary(
+    rows: Sequence[tuple[OutboxEvent, ...]], admissions: Sequence[Admission], refused: Sequence[Refused]
+) -> Answer:
+    """Counts per event: one that fanned out counts once, as the best that any of its pixels got."""
+    rest = iter(admissions)
+    best = Counter(_best([next(rest) for _ in fanned_out]) for fanned_out in rows)
+    return Answer(
+        accepted=best[Admission.ACCEPTED],
+        updated=best[Admission.UPDATED],
+        duplicates=best[Admission.DUPLICATE],
+        refused=tuple(
+            RefusedEvent(event_id=r.event_id, reason=r.reason, message=REFUSAL_SENTENCES[r.reason])
+            for r in refused
+        ),
+    )
+
+
+def _best(admissions: Sequence[Admission]) -> Admission:
+    return min(admissions, key=list(Admission).index)
+
+
+async def _count(request: Request, site: str, reasons: Sequence[Refusal | BodyReason]) -> None:
+    store: Store = request.app.state.store
+    now_ms: int = request.app.state.clock_ms()
+    counts = (store.count_refused(site, reason, now_ms) for reason in reasons)
+    # A count that cannot be kept must not change the answer: what was accepted is committed already.
+    for outcome in await asyncio.gather(*counts, return_exceptions=True):
+        if isinstance(outcome, StoreError):
+            log.warning("refusal_not_counted", site=site, kind=type(outcome).__name__)
+        elif isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,49 @@
+"""The key that signs sign-in links and sessions."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from relay.errors import SettingsError
+from relay.settings import Settings, read_secret
+
+KEY_FILE: Final = "signing.key"
+MIN_LENGTH: Final = 32  # characters; what `signing_key` makes itself has 64
+
+
+def signing_key(settings: Settings, environ: Mapping[str, str]) -> str:
+    """The configured key, or one of our own beside the store, made at first use with mode 0600."""
+    server = settings.server
+    if server.secret_key_env or server.secret_key_file:
+        key = read_secret(server.secret_key_env, server.secret_key_file, environ)
+        return _checked(key, server.secret_key_env or str(server.secret_key_file))
+    file = Path(settings.store.path).parent / KEY_FILE
+    if not file.exists():
+        _make(file)
+    return _checked(read_secret(None, str(file), environ), str(file))
+
+
+def _checked(key: str | None, source: str) -> str:
+    if key is None or len(key) < MIN_LENGTH:
+        raise SettingsError(
+            f"The signing key in {source} has fewer than {MIN_LENGTH} characters. "
+            "Make one with `python -c 'import secrets; print(secrets.token_hex())'`."
+        )
+    return key
+
+
+def _make(file: Path) -> None:
+    """Write a new key whole or not at all; where two processes race, the first one's key stays."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(secrets.token_hex() + "\n")
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        return  # another process was first
+    finally:
+        draft.unlink()

@@ -1,0 +1,49 @@
+"""Which pages may talk to the relay: exact origins, and the CORS answers that say so."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relay.event.outcome import BODY_SENTENCES, BodyReason
+from relay.settings import Settings, Site
+from relay.web.errors import error
+
+PREFLIGHT_SECONDS: Final = 600
+
+
+def origin_of(headers: Headers) -> str | None:
+    """The Origin header as sent; None where there is none. Several are kept as one that matches nothing."""
+    values = headers.getlist("origin")
+    return ", ".join(values) if values else None
+
+
+def is_allowed(origin: str, sites: Iterable[Site]) -> bool:
+    """Byte by byte: the settings spell origins as browsers do, and `null` is never among them."""
+    return any(origin in site.origins for site in sites)
+
+
+def allow(response: Response, origin: str) -> None:
+    """Let the page at `origin`, which must have been checked, read this answer, and send cookies for it."""
+    response.headers["access-control-allow-origin"] = origin
+    response.headers["access-control-allow-credentials"] = "true"
+    response.headers["access-control-expose-headers"] = "Retry-After"
+
+
+async def preflight(request: Request) -> Response:
+    """`OPTIONS /v1/events`. The site key comes later, in the body, so every site's origins may go on."""
+    settings: Settings = request.app.state.settings
+    origin = origin_of(request.headers)
+    if origin is None or not is_allowed(origin, settings.site):
+        reason = BodyReason.ORIGIN_MISSING if origin is None else BodyReason.ORIGIN_NOT_ALLOWED
+        response = error(403, reason, BODY_SENTENCES[reason])
+    else:
+        response = Response(status_code=204)
+        allow(response, origin)
+        response.headers["access-control-allow-methods"] = "POST"
+        response.headers["access-control-allow-headers"] = "content-type"
+        response.headers["access-control-max-age"] = str(PREFLIGHT_SECONDS)
+    response.headers["vary"] = "Origin"
+    return response

@@ -1,0 +1,31 @@
+"""Every URL of the relay, on one screen."""
+
+from pathlib import Path
+
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from relay.web import health, ingest, origin, receipts, script, signin
+
+
+def routes(static: Path) -> list[BaseRoute]:
+    signed_in = signin.signed_in
+    return [
+        # the snippet's
+        Route("/c.js", script.get_script, methods=["GET"]),
+        Route("/v1/events", ingest.post_events, methods=["POST"]),
+        Route("/v1/events", origin.preflight, methods=["OPTIONS"]),
+        # the operator's machines
+        Route("/healthz", health.healthz, methods=["GET"]),
+        Route("/readyz", health.readyz, methods=["GET"]),
+        # the console
+        Route("/", receipts.to_list, methods=["GET"]),
+        Route("/sign-in", signin.get_sign_in, methods=["GET"]),
+        Route("/sign-out", signin.post_sign_out, methods=["POST"]),
+        Route("/receipts", signed_in(receipts.list_page), methods=["GET"]),
+        Route("/receipts/{event_id:path}", signed_in(receipts.receipt_page), methods=["GET"]),
+        Route("/api/receipts", signed_in(receipts.list_json), methods=["GET"]),
+        Route("/api/receipts/{event_id:path}", signed_in(receipts.receipt_json), methods=["GET"]),
+        Mount("/static/css", StaticFiles(directory=static / "css")),
+        Mount("/static/js/console", StaticFiles(directory=static / "js" / "console")),
+    ]
