@@ -1,0 +1,488 @@
+"""What every store must do, whatever it is built on.
+
+A store's own test module subclasses `StoreConformance` and gives the fixture `open_store`: each call opens the same
+store again, as a new process would; its clock stands still at `NOW_MS`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from relay.errors import LeaseLost, StoreError
+from relay.event.outcome import Admission, AttemptOutcome, BrowserState, Fate, FateReason
+from relay.store.protocol import Again, AttemptResult, Filters, Store
+from tests.store.samples import (
+    CUT_OFF,
+    LEASE_MS,
+    NOW_MS,
+    RECEIPT,
+    REVOKED,
+    claim,
+    end_all,
+    ended,
+    event,
+    leg,
+)
+
+OpenStore = Callable[[], Awaitable[Store]]
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class StoreConformance:
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    async def store(self, open_store: OpenStore) -> AsyncIterator[Store]:
+        store = await open_store()
+        yield store
+        await store.close()
+
+    # Admission
+
+    async def test_a_new_event_is_accepted_and_found(self, store: Store) -> None:
+        assert await store.admit([event()]) == [Admission.ACCEPTED]
+        (receipt,) = await store.find("e1")
+        assert receipt.row.site == "shop"
+        assert receipt.row.pixel == "111"
+        assert receipt.row.event_name == "Purchase"
+        assert receipt.row.event_time_ms == NOW_MS - 500
+        assert receipt.server_event == {"event_name": "Purchase", "event_id": "e1"}
+        assert receipt.why == {"fbp": "cookie"}
+        assert receipt.legs == (leg(),)
+        assert (receipt.client_ip_address, receipt.client_user_agent) == ("2001:db8::7", "Browser/1")
+        assert (receipt.fate, receipt.attempts, receipt.duplicates, receipt.ambiguous) == (None, (), 0, 0)
+
+    async def test_the_same_key_is_accepted_once(self, store: Store) -> None:
+        await store.admit([event()])
+        assert await store.admit([event(), event()]) == [Admission.DUPLICATE, Admission.DUPLICATE]
+        (receipt,) = await store.find("e1")
+        assert receipt.duplicates == 2
+        assert (await store.totals()).duplicates == 2
+
+    async def test_one_post_may_hold_the_same_key_twice(self, store: Store) -> None:
+        assert await store.admit([event(), event()]) == [Admission.ACCEPTED, Admission.DUPLICATE]
+
+    async def test_answers_come_in_the_order_of_the_events(self, store: Store) -> None:
+        await store.admit([event("b")])
+        answers = await store.admit([event("a"), event("b"), event("c")])
+        assert answers == [Admission.ACCEPTED, Admission.DUPLICATE, Admission.ACCEPTED]
+
+    async def test_one_id_for_two_pixels_and_two_names_makes_three_receipts(self, store: Store) -> None:
+        await store.admit([event(), event(pixel="222"), event(event_name="Lead")])
+        found = [(receipt.row.pixel, receipt.row.event_name) for receipt in await store.find("e1")]
+        assert found == [("111", "Purchase"), ("222", "Purchase"), ("111", "Lead")]
+
+    async def test_concurrent_posts_of_one_key_are_accepted_once(self, store: Store) -> None:
+        answers = await asyncio.gather(*(store.admit([event()]) for _ in range(50)))
+        assert sorted(answer for (answer,) in answers) == [Admission.ACCEPTED] + [Admission.DUPLICATE] * 49
+
+    async def test_a_better_leg_moves_the_hold_of_a_held_event(self, store: Store) -> None:
+        await store.admit([event(leg=leg(BrowserState.PENDING), not_before_ms=NOW_MS + 20_000)])
+        better = event(leg=leg(BrowserState.SENT), not_before_ms=NOW_MS + 5)
+        assert await store.admit([better]) == [Admission.UPDATED]
+        (receipt,) = await store.find("e1")
+        assert [leg.state for leg in receipt.legs] == [BrowserState.PENDING, BrowserState.SENT]
+        assert (receipt.not_before_ms, receipt.due_ms, receipt.row.state) == (NOW_MS + 5, NOW_MS + 5, "sent")
+
+    @pytest.mark.parametrize("state", [BrowserState.SENT, BrowserState.BLOCKED])
+    async def test_a_leg_that_knows_no_better_changes_nothing(
+        self, store: Store, state: BrowserState
+    ) -> None:
+        await store.admit([event(not_before_ms=NOW_MS + 20_000)])
+        assert await store.admit([event(leg=leg(state))]) == [Admission.DUPLICATE]
+        (receipt,) = await store.find("e1")
+        assert len(receipt.legs) == 1
+        assert receipt.not_before_ms == NOW_MS + 20_000
+
+    async def test_a_better_leg_after_the_first_call_is_kept_but_a_duplicate(self, store: Store) -> None:
+        await store.admit([event(leg=leg(BrowserState.PENDING), not_before_ms=NOW_MS)])
+        lease = await claim(store)
+        key = lease.events[0].key
+        attempt = await store.begin_attempt(lease, [key], NOW_MS)
+        again = Again(key=key, due_ms=NOW_MS + 30_000)
+        await store.settle(lease, [again], now_ms=NOW_MS, attempt=(attempt, CUT_OFF))
+        assert await store.admit([event(not_before_ms=NOW_MS + 1)]) == [Admission.DUPLICATE]
+        (receipt,) = await store.find("e1")
+        assert receipt.row.state == "sent"
+        assert (receipt.not_before_ms, receipt.due_ms) == (NOW_MS, NOW_MS + 30_000)
+
+    async def test_a_better_leg_while_the_courier_has_the_event_is_a_duplicate(self, store: Store) -> None:
+        await store.admit([event(leg=leg(BrowserState.PENDING))])
+        await claim(store)
+        assert await store.admit([event(not_before_ms=NOW_MS + 5)]) == [Admission.DUPLICATE]
+
+    async def test_an_event_with_a_fate_is_recorded_and_never_sent(self, store: Store) -> None:
+        await store.admit([event(fate=Fate.FILTERED, fate_reason=FateReason.BOT)])
+        assert await store.claim(now_ms=NOW_MS, lease_ms=1, limit=10, busy=frozenset()) is None
+        (receipt,) = await store.find("e1")
+        assert receipt.fate is not None
+        assert (receipt.fate.fate, receipt.fate.reason, receipt.fate.at_ms) == (
+            Fate.FILTERED,
+            FateReason.BOT,
+            NOW_MS,
+        )
+        assert (receipt.row.status, receipt.due_ms) == ("ended", None)
+
+    async def test_what_was_admitted_is_there_after_reopening(
+        self, store: Store, open_store: OpenStore
+    ) -> None:
+        await store.admit([event()])
+        await store.close()
+        again = await open_store()
+        assert await again.admit([event()]) == [Admission.DUPLICATE]
+        await again.close()
+
+    async def test_refusals_are_counted(self, store: Store) -> None:
+        await store.count_refused("shop", "missing_value", NOW_MS)
+        await store.count_refused("shop", "too_old", NOW_MS)
+        assert (await store.totals()).refused == 2
+
+    # Claiming
+
+    async def test_a_claim_carries_what_a_call_needs(self, store: Store) -> None:
+        await store.admit([event()])
+        lease = await claim(store)
+        (leased,) = lease.events
+        sent = event()
+        assert lease.pixel == "111"
+        assert (leased.key, leased.event_id, leased.event_name) == (sent.key, "e1", "Purchase")
+        assert (leased.event_time_ms, leased.attempts) == (sent.event_time_ms, 0)
+        assert leased.server_event == sent.server_event
+        assert (leased.client_ip_address, leased.client_user_agent) == ("2001:db8::7", "Browser/1")
+
+    async def test_a_held_event_is_claimed_at_its_time_and_not_before(self, store: Store) -> None:
+        await store.admit([event(not_before_ms=NOW_MS + 10)])
+        assert await store.claim(now_ms=NOW_MS + 9, lease_ms=1, limit=10, busy=frozenset()) is None
+        assert len((await claim(store, now_ms=NOW_MS + 10)).events) == 1
+
+    async def test_a_claim_takes_the_oldest_due_of_one_pixel_up_to_the_limit(self, store: Store) -> None:
+        await store.admit([event(f"new{i}", pixel="111", not_before_ms=NOW_MS - 5) for i in range(2)])
+        await store.admit([event(f"old{i}", pixel="222", not_before_ms=NOW_MS - 9 + i) for i in range(3)])
+        lease = await claim(store, limit=2)
+        assert (lease.pixel, [leased.event_id for leased in lease.events]) == ("222", ["old0", "old1"])
+
+    async def test_busy_pixels_are_passed_over(self, store: Store) -> None:
+        await store.admit([event(), event(pixel="222", not_before_ms=NOW_MS - 9)])
+        assert (await claim(store, busy=frozenset({"222"}))).pixel == "111"
+        assert await store.claim(now_ms=NOW_MS, lease_ms=1, limit=1, busy=frozenset({"111", "222"})) is None
+
+    async def test_interleaved_claims_never_overlap(self, store: Store) -> None:
+        await store.admit([event(f"e{i}") for i in range(100)])
+        leases = await asyncio.gather(*(claim(store, limit=10) for _ in range(10)))
+        taken = [leased.event_id for lease in leases for leased in lease.events]
+        assert sorted(taken) == sorted(f"e{i}" for i in range(100))
+        assert len({lease.token for lease in leases}) == 10
+
+    async def test_an_ended_lease_is_due_again_and_its_open_call_is_ambiguous(self, store: Store) -> None:
+        await store.admit([event()])
+        first = await claim(store)
+        await store.begin_attempt(first, [event().key], NOW_MS)
+        later = NOW_MS + LEASE_MS
+        assert await store.claim(now_ms=later - 1, lease_ms=1, limit=1, busy=frozenset()) is None
+        second = await claim(store, now_ms=later)
+        assert second.token != first.token
+        assert second.events[0].attempts == 1
+        (receipt,) = await store.find("e1")
+        assert (receipt.ambiguous, receipt.attempts[0].outcome) == (1, AttemptOutcome.UNKNOWN)
+        assert receipt.attempts[0].finished_ms == later
+        assert (await store.totals()).ambiguous_attempts == 1
+
+    async def test_an_ended_lease_without_a_call_is_not_ambiguous(self, store: Store) -> None:
+        await store.admit([event()])
+        await claim(store)
+        assert (await claim(store, now_ms=NOW_MS + LEASE_MS)).events[0].attempts == 0
+        assert (await store.totals()).ambiguous_attempts == 0
+
+    async def test_the_next_due_time_is_that_of_the_first_free_event(self, store: Store) -> None:
+        assert await store.next_due_ms(busy=frozenset()) is None
+        await store.admit([event(not_before_ms=NOW_MS + 7), event(pixel="222", not_before_ms=NOW_MS + 3)])
+        assert await store.next_due_ms(busy=frozenset()) == NOW_MS + 3
+        assert await store.next_due_ms(busy=frozenset({"222"})) == NOW_MS + 7
+        assert await store.next_due_ms(busy=frozenset({"111", "222"})) is None
+
+    async def test_a_leased_event_is_next_due_when_its_lease_ends(self, store: Store) -> None:
+        await store.admit([event()])
+        await claim(store)
+        assert await store.next_due_ms(busy=frozenset()) == NOW_MS + LEASE_MS
+        assert await store.next_due_ms(busy=frozenset({"111"})) is None
+
+    # Calls and their ends
+
+    async def test_a_delivered_event_leaves_the_outbox_with_one_fate(self, store: Store) -> None:
+        await store.admit([event()])
+        await end_all(store)
+        (receipt,) = await store.find("e1")
+        assert receipt.fate is not None
+        assert (receipt.fate.fate, receipt.fate.at_ms) == (Fate.DELIVERED, NOW_MS)
+        assert (receipt.row.status, receipt.row.ended_ms, receipt.due_ms) == ("ended", NOW_MS, None)
+        (attempt,) = receipt.attempts
+        assert (attempt.outcome, attempt.fbtrace_id, attempt.events) == (AttemptOutcome.RECEIPT, "AbC", 1)
+        assert await store.next_due_ms(busy=frozenset()) is None
+
+    async def test_an_event_to_be_sent_again_waits_until_its_time(self, store: Store) -> None:
+        await store.admit([event()])
+        lease = await claim(store)
+        attempt = await store.begin_attempt(lease, [event().key], NOW_MS)
+        retry = AttemptResult(outcome=AttemptOutcome.RETRY, http_status=503)
+        again = Again(key=event().key, due_ms=NOW_MS + 5_000)
+        assert await store.settle(lease, [again], now_ms=NOW_MS, attempt=(attempt, retry)) == 1
+        assert await store.claim(now_ms=NOW_MS + 4_999, lease_ms=1, limit=1, busy=frozenset()) is None
+        assert (await claim(store, now_ms=NOW_MS + 5_000)).events[0].attempts == 1
+
+    async def test_a_bisected_batch_keeps_the_rest_leased(self, store: Store) -> None:
+        await store.admit([event("good"), event("bad")])
+        lease = await claim(store)
+        good, bad = (leased.key for leased in lease.events)
+        whole = await store.begin_attempt(lease, [good, bad], NOW_MS)
+        refused = AttemptResult(outcome=AttemptOutcome.REJECT, http_status=400, code=100)
+        assert await store.settle(lease, [], now_ms=NOW_MS, attempt=(whole, refused)) == 0
+        assert (await store.find("good"))[0].row.status == "sending"
+        half = await store.begin_attempt(lease, [good], NOW_MS)
+        assert await store.settle(lease, [ended(good)], now_ms=NOW_MS, attempt=(half, RECEIPT)) == 1
+        rest = [ended(bad, Fate.REJECTED, FateReason.REJECTED_BY_META)]
+        assert await store.settle(lease, rest, now_ms=NOW_MS, attempt=None) == 1
+        assert [len((await store.find(name))[0].attempts) for name in ("good", "bad")] == [2, 1]
+        assert (await store.totals()).fates == {"delivered": 1, "rejected": 1}
+
+    async def test_a_stale_lease_changes_nothing(self, store: Store) -> None:
+        await store.admit([event()])
+        stale = await claim(store)
+        attempt = await store.begin_attempt(stale, [event().key], NOW_MS)
+        fresh = await claim(store, now_ms=NOW_MS + LEASE_MS)
+        late = NOW_MS + LEASE_MS + 1
+        assert await store.settle(stale, [ended(event().key)], now_ms=late, attempt=(attempt, RECEIPT)) == 0
+        await store.park(stale, now_ms=late, attempt=(attempt, REVOKED))
+        with pytest.raises(LeaseLost):
+            await store.begin_attempt(stale, [event().key], late)
+        (receipt,) = await store.find("e1")
+        assert (receipt.fate, receipt.row.status) == (None, "sending")
+        assert [attempt.outcome for attempt in receipt.attempts] == [AttemptOutcome.UNKNOWN]
+        assert await store.parked() == []
+        assert await store.settle(fresh, [ended(event().key)], now_ms=late, attempt=None) == 1
+
+    async def test_an_event_gets_its_fate_once(self, store: Store) -> None:
+        await store.admit([event()])
+        lease = await claim(store)
+        twice = [ended(event().key), ended(event().key, Fate.REJECTED, FateReason.REJECTED_BY_META)]
+        assert await store.settle(lease, twice, now_ms=NOW_MS, attempt=None) == 1
+        assert await store.settle(lease, twice, now_ms=NOW_MS, attempt=None) == 0
+        assert (await store.totals()).fates == {"delivered": 1}
+
+    async def test_an_ambiguous_end_is_counted(self, store: Store) -> None:
+        await store.admit([event()])
+        lease = await claim(store)
+        attempt = await store.begin_attempt(lease, [event().key], NOW_MS)
+        unknown = [ended(event().key, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)]
+        await store.settle(lease, unknown, now_ms=NOW_MS, attempt=(attempt, CUT_OFF))
+        assert (await store.find("e1"))[0].ambiguous == 1
+        assert (await store.totals()).ambiguous_attempts == 1
+
+    # Parking
+
+    async def test_a_parked_pixel_keeps_its_events_until_it_is_unparked(self, store: Store) -> None:
+        await store.admit([event(), event(pixel="222")])
+        lease = await claim(store, busy=frozenset({"222"}))
+        attempt = await store.begin_attempt(lease, [event().key], NOW_MS)
+        await store.park(lease, now_ms=NOW_MS + 1, attempt=(attempt, REVOKED))
+        (parked,) = await store.parked()
+        assert (parked.pixel, parked.parked_ms, parked.code) == ("111", NOW_MS + 1, 190)
+        assert parked.message == "Token expired."
+        (receipt,) = (r for r in await store.find("e1") if r.row.pixel == "111")
+        assert (receipt.row.status, receipt.parked) == ("parked", parked)
+        assert receipt.attempts[0].outcome is AttemptOutcome.PARK
+        assert (await claim(store)).pixel == "222"
+        assert await store.next_due_ms(busy=frozenset({"222"})) is None
+        await store.unpark("111")
+        assert (await claim(store, busy=frozenset({"222"}))).events[0].attempts == 1
+        assert await store.parked() == []
+
+    # Crash and replay
+
+    async def test_recovery_frees_every_lease_and_resends(self, store: Store, open_store: OpenStore) -> None:
+        await store.admit([event("called"), event("only leased")])
+        lease = await claim(store)
+        await store.begin_attempt(lease, [event("called").key], NOW_MS)
+        await store.close()
+        again = await open_store()
+        assert await again.recover(now_ms=NOW_MS + 1, on_unknown="resend") == 1
+        freed = await claim(again, now_ms=NOW_MS + 1)
+        assert [leased.event_id for leased in freed.events] == ["called", "only leased"]
+        assert (await again.find("called"))[0].ambiguous == 1
+        assert (await again.find("only leased"))[0].ambiguous == 0
+        assert await again.recover(now_ms=NOW_MS + 2, on_unknown="resend") == 0
+        await again.close()
+
+    async def test_recovery_with_hold_ends_the_ambiguous_ones_as_unknown(self, store: Store) -> None:
+        await store.admit([event("called"), event("only leased"), event("settled")])
+        lease = await claim(store)
+        await store.begin_attempt(lease, [event("called").key, event("settled").key], NOW_MS)
+        await store.settle(lease, [ended(event("settled").key)], now_ms=NOW_MS, attempt=None)
+        assert await store.recover(now_ms=NOW_MS + 1, on_unknown="hold") == 1
+        called = (await store.find("called"))[0].fate
+        assert called is not None
+        assert (called.fate, called.reason) == (Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
+        freed = await claim(store, now_ms=NOW_MS + 1)
+        assert [leased.event_id for leased in freed.events] == ["only leased"]
+
+    async def test_replay_puts_rejected_events_back_due_now(self, store: Store) -> None:
+        await store.admit([event()])
+        await end_all(store, Fate.REJECTED, FateReason.REJECTED_BY_META)
+        assert await store.replay(fate=Fate.REJECTED, now_ms=NOW_MS + 50) == 1
+        (receipt,) = await store.find("e1")
+        assert (receipt.fate, receipt.due_ms, len(receipt.attempts)) == (None, NOW_MS + 50, 1)
+        assert (await store.totals()).fates == {}
+        assert (await claim(store, now_ms=NOW_MS + 50)).events[0].attempts == 1
+
+    async def test_replay_by_id_leaves_other_events_and_takes_every_pixel(self, store: Store) -> None:
+        await store.admit([event(), event(event_name="Lead"), event("other")])
+        await end_all(store, Fate.EXPIRED, FateReason.TOO_OLD)
+        assert await store.replay(event_ids=["e1", "e1", "unheard of"], now_ms=NOW_MS) == 2
+        assert await store.replay(event_ids=["other"], fate=Fate.UNKNOWN, now_ms=NOW_MS) == 0
+        assert (await store.totals()).waiting == 2
+
+    async def test_replay_never_touches_delivered_filtered_or_waiting_events(self, store: Store) -> None:
+        await store.admit([event("delivered")])
+        await end_all(store)
+        await store.admit(
+            [event("filtered", fate=Fate.FILTERED, fate_reason=FateReason.BOT), event("waiting")]
+        )
+        ids = ["delivered", "filtered", "waiting"]
+        assert await store.replay(event_ids=ids, now_ms=NOW_MS) == 0
+        assert await store.replay(fate=Fate.DELIVERED, now_ms=NOW_MS) == 0
+        assert await store.replay(fate=Fate.FILTERED, now_ms=NOW_MS) == 0
+        assert await store.replay(now_ms=NOW_MS) == 0
+
+    async def test_replay_takes_more_events_than_one_transaction_does(self, store: Store) -> None:
+        await store.admit([event(f"e{i}") for i in range(1_000)])
+        await end_all(store, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
+        assert await store.replay(fate=Fate.UNKNOWN, now_ms=NOW_MS) == 1_000
+        assert (await store.totals()).waiting == 1_000
+
+    # Reading
+
+    async def test_the_list_is_newest_first_and_goes_on_from_its_cursor(self, store: Store) -> None:
+        for i in range(5):
+            await store.admit([event(f"e{i}")])
+        first = await store.recent(Filters(limit=2))
+        assert [row.event_id for row in first] == ["e4", "e3"]
+        rest = await store.recent(Filters(before_row_id=first[-1].row_id))
+        assert [row.event_id for row in rest] == ["e2", "e1", "e0"]
+
+    async def test_filters_narrow_the_list_together(self, store: Store) -> None:
+        await store.admit([event("sent")])
+        await end_all(store)
+        await store.admit([event("held"), event("lead", event_name="Lead"), event("elsewhere", site="blog")])
+
+        async def ids(filters: Filters) -> list[str]:
+            return [row.event_id for row in await store.recent(filters)]
+
+        assert await ids(Filters(site="shop")) == ["lead", "held", "sent"]
+        assert await ids(Filters(event_name="Lead")) == ["lead"]
+        assert await ids(Filters(fate=Fate.DELIVERED)) == ["sent"]
+        assert await ids(Filters(waiting=True)) == ["elsewhere", "lead", "held"]
+        assert await ids(Filters(waiting=True, site="shop", event_name="Purchase")) == ["held"]
+        assert await ids(Filters(fate=Fate.DELIVERED, site="blog")) == []
+        assert await ids(Filters(fate=Fate.DELIVERED, waiting=True)) == []
+
+    async def test_the_status_tells_held_from_due_and_sending(self, store: Store) -> None:
+        await store.admit(
+            [event("held", not_before_ms=NOW_MS + 1), event("due"), event("sending", pixel="222")]
+        )
+        await claim(store, busy=frozenset({"111"}))
+        statuses = {row.event_id: row.status for row in await store.recent(Filters())}
+        assert statuses == {"held": "held", "due": "due", "sending": "sending"}
+
+    async def test_an_unknown_event_id_has_no_receipt(self, store: Store) -> None:
+        assert await store.find("' OR 1=1 --") == []
+
+    async def test_event_names_are_listed_once(self, store: Store) -> None:
+        assert await store.event_names() == []
+        await store.admit([event("a"), event("b"), event("c", event_name="Lead")])
+        assert await store.event_names() == ["Lead", "Purchase"]
+
+    async def test_totals_tell_what_waits_since_when(self, store: Store) -> None:
+        assert (await store.totals()).oldest_due_ms is None
+        await store.admit([event(not_before_ms=NOW_MS + 9), event(pixel="222", not_before_ms=NOW_MS + 4)])
+        totals = await store.totals()
+        assert (totals.waiting, totals.oldest_due_ms, totals.fates) == (2, NOW_MS + 4, {})
+
+    # Forgetting
+
+    async def test_address_and_agent_are_forgotten_after_their_time(self, store: Store) -> None:
+        await store.admit([event()])
+        await end_all(store)
+        await store.prune(now_ms=NOW_MS + 999, retention_ms=DAY_MS, address_ms=1_000)
+        assert (await store.find("e1"))[0].client_ip_address == "2001:db8::7"
+        await store.prune(now_ms=NOW_MS + 1_000, retention_ms=DAY_MS, address_ms=1_000)
+        (receipt,) = await store.find("e1")
+        assert (receipt.client_ip_address, receipt.client_user_agent) == (None, None)
+        assert receipt.why == {"fbp": "cookie"}
+
+    async def test_events_are_forgotten_after_their_retention_and_waiting_ones_never(
+        self, store: Store
+    ) -> None:
+        await store.admit([event("sent")])
+        await end_all(store)
+        await store.admit([event("waiting")])
+        await store.prune(now_ms=NOW_MS + DAY_MS - 1, retention_ms=DAY_MS, address_ms=0)
+        assert len(await store.find("sent")) == 1
+        await store.prune(now_ms=NOW_MS + DAY_MS, retention_ms=DAY_MS, address_ms=0)
+        assert await store.find("sent") == []
+        assert (await store.find("waiting"))[0].client_ip_address == "2001:db8::7"
+
+    async def test_a_pruned_event_stays_a_duplicate_for_seven_days(self, store: Store) -> None:
+        await store.admit([event()])
+        await end_all(store)
+        await store.prune(now_ms=NOW_MS + DAY_MS, retention_ms=DAY_MS, address_ms=0)
+        assert await store.find("e1") == []
+        await store.prune(now_ms=NOW_MS + 7 * DAY_MS - 1, retention_ms=DAY_MS, address_ms=0)
+        better = event(leg=leg(BrowserState.SENT))
+        assert await store.admit([better]) == [Admission.DUPLICATE]
+        await store.prune(now_ms=NOW_MS + 7 * DAY_MS, retention_ms=DAY_MS, address_ms=0)
+        assert await store.admit([event()]) == [Admission.ACCEPTED]
+
+    async def test_an_event_whose_address_is_forgotten_can_still_be_claimed(self, store: Store) -> None:
+        await store.admit([event()])
+        await end_all(store, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
+        await store.prune(now_ms=NOW_MS + 1, retention_ms=DAY_MS, address_ms=1)
+        await store.replay(event_ids=["e1"], now_ms=NOW_MS + 1)
+        (leased,) = (await claim(store, now_ms=NOW_MS + 1)).events
+        assert (leased.client_ip_address, leased.client_user_agent) == (None, None)
+
+    async def test_the_row_id_of_a_pruned_event_is_not_given_again(self, store: Store) -> None:
+        await store.admit([event("old", fate=Fate.FILTERED, fate_reason=FateReason.BOT)])
+        (old,) = await store.recent(Filters())
+        await store.prune(now_ms=NOW_MS + 1, retention_ms=1, address_ms=1)
+        await store.admit([event("new")])
+        (new,) = await store.recent(Filters())
+        assert new.row_id > old.row_id
+
+    # Opening and closing
+
+    async def test_close_commits_what_still_waits(self, store: Store, open_store: OpenStore) -> None:
+        posts = [asyncio.ensure_future(store.admit([event(f"e{i}")])) for i in range(100)]
+        await asyncio.sleep(0)  # every post has reached the store; none has been answered
+        await store.close()
+        assert [await post for post in posts] == [[Admission.ACCEPTED]] * 100
+        again = await open_store()
+        assert (await again.totals()).waiting == 100
+        await again.close()
+
+    async def test_a_closed_store_says_so(self, store: Store) -> None:
+        assert await store.ready()
+        await store.close()
+        await store.close()
+        assert not await store.ready()
+        with pytest.raises(StoreError, match="closed"):
+            await store.admit([event()])
+        with pytest.raises(StoreError, match="closed"):
+            await store.totals()
+
+    async def test_a_cancelled_caller_does_not_stop_its_write(self, store: Store) -> None:
+        post = asyncio.ensure_future(store.admit([event()]))
+        await asyncio.sleep(0)
+        post.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await post
+        assert await store.admit([event()]) == [Admission.DUPLICATE]

@@ -1,0 +1,79 @@
+"""Small complete records for the store's tests; each says only what it needs different."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from relay.event.outcome import AttemptOutcome, BrowserState, Fate, FateReason, Transport
+from relay.event.records import BrowserLeg, OutboxEvent, PixelSeen
+from relay.store.protocol import AttemptResult, Ended, Lease, Store
+
+NOW_MS = 1_763_859_600_000
+LEASE_MS = 60_000
+
+RECEIPT = AttemptResult(outcome=AttemptOutcome.RECEIPT, http_status=200, fbtrace_id="AbC")
+CUT_OFF = AttemptResult(outcome=AttemptOutcome.UNKNOWN)
+REVOKED = AttemptResult(outcome=AttemptOutcome.PARK, http_status=400, code=190, message="Token expired.")
+
+
+def leg(state: BrowserState = BrowserState.SENT, *, reported_ms: int = NOW_MS) -> BrowserLeg:
+    return BrowserLeg(
+        state=state,
+        evidence="load",
+        transport=Transport.IMAGE,
+        dispatched_ms=NOW_MS - 400,
+        settled_ms=NOW_MS - 100,
+        reported_ms=reported_ms,
+        seen=PixelSeen(event_name="Purchase", value="49.9"),
+    )
+
+
+def event(
+    event_id: str = "e1", *, pixel: str = "111", event_name: str = "Purchase", **changes: Any
+) -> OutboxEvent:
+    key = hashlib.blake2b(f"{pixel}\0{event_name}\0{event_id}".encode(), digest_size=16).digest()
+    plain = OutboxEvent(
+        key=key,
+        site="shop",
+        pixel=pixel,
+        event_name=event_name,
+        event_id=event_id,
+        event_time_ms=NOW_MS - 500,
+        received_ms=NOW_MS,
+        not_before_ms=NOW_MS,
+        leg=leg(),
+        server_event=msgspec.json.encode({"event_name": event_name, "event_id": event_id}),
+        client_ip_address="2001:db8::7",
+        client_user_agent="Browser/1",
+        why={"fbp": "cookie"},
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+async def claim(
+    store: Store, *, now_ms: int = NOW_MS, limit: int = 1000, busy: frozenset[str] = frozenset()
+) -> Lease:
+    """A claim that must find something."""
+    lease = await store.claim(now_ms=now_ms, lease_ms=LEASE_MS, limit=limit, busy=busy)
+    assert lease is not None
+    return lease
+
+
+def ended(key: bytes, fate: Fate = Fate.DELIVERED, reason: FateReason = FateReason.RECEIVED) -> Ended:
+    return Ended(key=key, fate=fate, reason=reason)
+
+
+async def end_all(
+    store: Store,
+    fate: Fate = Fate.DELIVERED,
+    reason: FateReason = FateReason.RECEIVED,
+    *,
+    now_ms: int = NOW_MS,
+) -> None:
+    """Send everything that is due of the first pixel, with one call, and end it so."""
+    lease = await claim(store, now_ms=now_ms)
+    keys = [event.key for event in lease.events]
+    attempt = await store.begin_attempt(lease, keys, now_ms)
+    decisions = [ended(key, fate, reason) for key in keys]
+    assert await store.settle(lease, decisions, now_ms=now_ms, attempt=(attempt, RECEIPT)) == len(keys)
