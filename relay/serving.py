@@ -7,14 +7,16 @@ of a logged traceback, and it is closed after its server has answered the last r
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
 
 from relay.errors import RelayError
+
+T = TypeVar("T")
 
 BACKLOG: Final = 2048
 LIMIT_CONCURRENCY: Final = (
@@ -81,3 +83,10 @@ async def until_signal() -> None:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` on the loop that uvicorn would choose: uvloop where it is installed."""
+    loop_factory = uvicorn.Config("no app", loop="auto", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(main)

@@ -20,7 +20,7 @@ PORT_BASE: Final = 8300
 SITE_KEY: Final = "demo-shop"
 PIXEL: Final = "1234567890123456"
 ENVIRON: Final = {
-    "SANDBOX_TOKEN": "EAAsandbox"
+    "COUNTERFOIL_SANDBOX": "EAAsandbox"
 }  # the twin takes any token; none of Meta's ever comes near it
 
 
@@ -65,5 +65,7 @@ def sandbox_settings(folder: Path, *, relay_url: str, meta_url: str, shop_url: s
             public_url=relay_url, graph_url=meta_url, accept_private_addresses=True, shutdown_seconds=5.0
         ),
         store=StoreSettings(path=str(folder / "counterfoil.db")),
-        site=(Site(key=SITE_KEY, origins=(shop_url,), pixels=(Pixel(id=PIXEL, token_env="SANDBOX_TOKEN"),)),),
+        site=(
+            Site(key=SITE_KEY, origins=(shop_url,), pixels=(Pixel(id=PIXEL, token_env=next(iter(ENVIRON))),)),
+        ),
     )

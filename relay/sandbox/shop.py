@@ -33,7 +33,7 @@ PRODUCTS: Final = (
         id="ticket-book",
         name="Ticket book",
         price=12.5,
-        line="One hundred numbered pairs",
+        line="One hundred pairs",
         text="Every leaf tears in two along the perforation: one half goes, one stays. The numbers match.",
     ),
     Product(
@@ -52,7 +52,7 @@ PRODUCTS: Final = (
     ),
     Product(
         id="spike",
-        name="Receipt spike",
+        name="Bill spike",
         price=18.0,
         line="Oak and steel",
         text="What has been settled goes onto the spike, in the order in which it was settled.",

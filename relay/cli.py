@@ -1,0 +1,344 @@
+"""The command `counterfoil`. Printing and exit codes live only here.
+
+Exit codes: 0 done; 1 the answer is no (a check failed, a line could not be explained); 2 it could not be
+tried, with one line on stderr that says why and what to do.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import click
+import httpx
+import msgspec
+
+from relay import __version__
+from relay.errors import RelayError, StoreLocked
+from relay.event.explain import explain_event, explain_hash, explain_request
+from relay.event.outcome import Fate
+from relay.event.records import Json
+from relay.logs import configure_logs
+from relay.sandbox.check import check, receipt_text
+from relay.sandbox.run import PORT_BASE, open_sandbox
+from relay.serving import listen, run, serving, until_signal
+from relay.settings import Settings, load_settings, read_token
+from relay.store.sqlite import SqliteStore
+from relay.tag import STUB, policy_line, script_tag
+from relay.twin.app import create_twin
+from relay.web.app import create_app
+from relay.web.signin import make_sign_in_link
+
+GRACE_SECONDS: Final = 5
+REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN)
+EXPLAIN: Final[dict[str, Callable[[Json], Json]]] = {
+    "hash": explain_hash,
+    "request": explain_request,
+    "event": explain_event,
+}
+
+
+class Commands(click.Group):
+    """Commands whose expected errors are one line on stderr and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except RelayError as error:
+            click.echo(f"counterfoil: {error}", err=True)
+            ctx.exit(2)
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default="relay.toml",
+    show_default=True,
+    envvar="RELAY_CONFIG",
+    help="The settings file.",
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="counterfoil")
+def main() -> None:
+    """First-party relay for Meta Pixel + Conversions API: browser first, counted once, with a receipt."""
+
+
+@main.command()
+@config_option
+@click.option(
+    "--site", prompt="The shop's address, such as https://shop.example", help="Origin of the shop's pages."
+)
+@click.option("--pixel", prompt="The pixel's id, from Events Manager", help="The pixel's id.")
+@click.option(
+    "--token-env", prompt="The variable that will hold its access token", default="META_ACCESS_TOKEN"
+)
+@click.option("--public-url", help="The relay's address as browsers see it; left out: relay.<shop's host>.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+def init(config: Path, site: str, pixel: str, token_env: str, public_url: str | None, force: bool) -> None:
+    """Write relay.toml for one shop."""
+    text = starter(site, pixel, token_env, public_url)
+    try:
+        with config.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise RelayError(f"{config} is there already. Edit it, or overwrite it with --force.") from None
+    except OSError as error:
+        raise RelayError(f"{config} cannot be written: {error.strerror}. Name another by --config.") from None
+    click.echo(f"Wrote {config}. Next: put the access token into {token_env}, then `counterfoil serve`.")
+
+
+def starter(site: str, pixel: str, token_env: str, public_url: str | None) -> str:
+    """A relay.toml for one shop. Raises SettingsError for what `serve` would refuse."""
+    parts = urlsplit(site)
+    public_url = public_url or f"{parts.scheme}://relay.{(parts.hostname or '').removeprefix('www.')}"
+    key = "".join(letter if letter.isalnum() else "-" for letter in parts.hostname or "")[:64]
+    pixels = [{"id": pixel, "token_env": token_env}]
+    sites = [{"key": key, "origins": [site], "pixels": pixels}]
+    load_settings(None, {}, {"server": {"public_url": public_url}, "site": sites})
+    # A JSON text is a TOML text; that is all the quoting there is to do.
+    return (
+        "# Counterfoil. docs/settings.md lists every setting, its default and its variable.\n\n"
+        f"[server]\npublic_url = {json.dumps(public_url)}\n"
+        '# trusted_proxies = ["10.0.0.0/8"]  # your own; else theirs is taken for the visitor\'s address\n\n'
+        f"[[site]]\nkey = {json.dumps(key)}\norigins = [{json.dumps(site)}]\n\n"
+        f"[[site.pixels]]\nid = {json.dumps(pixel)}\ntoken_env = {json.dumps(token_env)}\n"
+    )
+
+
+@main.command()
+@config_option
+@click.option("--host", help="Overrides [server] host.")
+@click.option("--port", type=int, help="Overrides [server] port.")
+def serve(config: Path, host: str | None, port: int | None) -> None:
+    """Run the relay until Ctrl-C or SIGTERM."""
+    settings = load_settings(config, os.environ, {"server": {"host": host, "port": port}})
+    if not settings.site:
+        raise RelayError(f"{config} has no [[site]], so the relay would refuse every event. Add one.")
+    configure_logs(settings.server.log_format)
+    run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    server = settings.server
+    app = create_app(settings, environ=os.environ)
+    async with serving(app, listen(server.host, server.port), grace_seconds=GRACE_SECONDS):
+        click.echo(f"Counterfoil {__version__} listens on {server.host} port {server.port}.")
+        click.echo(f"Receipts: {server.public_url}/receipts")
+        click.echo(f"Sign in with this link, once and within 15 minutes: {_sign_in_link(settings)}")
+        for pixel in _pixels_without_token(settings):
+            click.echo(f"Pixel {pixel} has no access token: its events wait until it has one.", err=True)
+        await until_signal()
+        click.echo("Stopping: no new events are taken, calls under way are waited for.")
+
+
+@main.command()
+@click.option(
+    "--check", "checking", is_flag=True, help="Drive one Purchase through, print its receipt, and exit."
+)
+@click.option(
+    "--port-base",
+    type=click.IntRange(1, 65_515),
+    help=f"Relay here, shop 10 and twin 20 above; {PORT_BASE} by default, free ports for --check.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Keep the relay's file here; left out: nothing stays."
+)
+def sandbox(checking: bool, port_base: int | None, data: Path | None) -> None:
+    """A demo shop, the relay and the Meta twin on loopback, until Ctrl-C."""
+    configure_logs("text")
+    with _folder(data) as folder:
+        if checking:
+            _check(folder, port_base)
+        else:
+            run(_sandbox(folder, port_base or PORT_BASE))
+
+
+@contextmanager
+def _folder(data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="counterfoil-") as folder:
+        yield Path(folder)
+
+
+async def _sandbox(folder: Path, port_base: int) -> None:
+    async with open_sandbox(folder, port_base) as opened:
+        click.echo(f"Shop:                  {opened.shop}/")
+        click.echo(f"Receipts (sign-in):    {opened.sign_in_link()}")
+        click.echo(f"Meta twin's Events Manager: {opened.links.meta}/")
+        click.echo("Buy something, then look at its receipt. Ctrl-C ends it all.")
+        await until_signal()
+
+
+def _check(folder: Path, port_base: int | None) -> None:
+    checked = run(check(folder, port_base))
+    click.echo(f"One Purchase, made with {checked.visitor}.\n")
+    click.echo("\n".join(receipt_text(checked.view)))
+    for trouble in checked.troubles:
+        click.echo(f"FAILED: {trouble}", err=True)
+    if checked.troubles:
+        sys.exit(1)
+    click.echo("\nPassed: browser first, and one event counts under every dedup profile.")
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=PORT_BASE + 20, show_default=True)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The twin asks for no sign-in: keep it private."
+)
+def twin(port: int, host: str) -> None:
+    """Run the Meta twin alone: the Pixel's script, Graph's /events, an Events Manager, and /twin/state."""
+    configure_logs("text")
+    run(_twin(host, port))
+
+
+async def _twin(host: str, port: int) -> None:
+    listener = listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    async with serving(create_twin(), listener, grace_seconds=1):
+        click.echo(f"Meta twin: http://{shown}:{listener.getsockname()[1]}/")
+        await until_signal()
+
+
+@main.command()
+@config_option
+def snippet(config: Path) -> None:
+    """Print what goes into the shop's pages, and what its Content-Security-Policy must allow."""
+    settings = load_settings(config, os.environ, {})
+    for site in settings.site:
+        click.echo(f"<!-- {site.key}: into the <head> of every page, before other scripts -->")
+        click.echo(f"<script>{STUB}</script>")
+        click.echo(script_tag(settings.server.public_url, site.key))
+        click.echo()
+    click.echo("Where the shop sends a Content-Security-Policy, add to it:")
+    click.echo(policy_line(settings.server.public_url))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(list(EXPLAIN)))
+def explain(kind: str) -> None:
+    """What would be sent, and why: JSON lines on stdin, JSON lines on stdout."""
+    failed = False
+    for line in sys.stdin.buffer:
+        if line.strip():
+            answer, understood = _explain_line(EXPLAIN[kind], line)
+            failed = failed or not understood
+            click.echo(msgspec.json.encode(answer))
+            sys.stdout.flush()
+    sys.exit(1 if failed else 0)
+
+
+def _explain_line(explain_row: Callable[[Json], Json], line: bytes) -> tuple[Json, bool]:
+    try:
+        return explain_row(msgspec.json.decode(line, type=Json)), True
+    except (msgspec.MsgspecError, RelayError, RecursionError) as error:
+        return {"error": f"Not a line that can be explained: {error}"}, False
+
+
+@main.command()
+@config_option
+@click.option("--event-id", "event_ids", multiple=True, help="May be given several times.")
+@click.option("--fate", type=click.Choice(list(REPLAYABLE)), help="Every event that ended so.")
+def replay(config: Path, event_ids: tuple[str, ...], fate: str | None) -> None:
+    """Put ended events back into the outbox of a stopped relay; delivered ones never."""
+    if not event_ids and fate is None:
+        raise RelayError("Say which events: --event-id ID (several times if need be), or --fate rejected.")
+    settings = load_settings(config, os.environ, {})
+    put_back = run(_replay(settings, event_ids, Fate(fate) if fate else None))
+    click.echo(
+        f"{put_back} put back; they are sent at the next start." if put_back else "Nothing to put back."
+    )
+
+
+async def _replay(settings: Settings, event_ids: tuple[str, ...], fate: Fate | None) -> int:
+    try:
+        store = await SqliteStore.open(_existing_store(settings))
+    except StoreLocked as error:
+        raise RelayError(f"{error} A replay works on a stopped relay: stop, replay, start.") from error
+    try:
+        return await store.replay(event_ids=event_ids, fate=fate, now_ms=time.time_ns() // 1_000_000)
+    finally:
+        await store.close()
+
+
+def _existing_store(settings: Settings) -> Path:
+    path = Path(settings.store.path)
+    if not path.exists():
+        raise RelayError(
+            f"There is no {path} yet: the relay has not run with these settings, or not from this folder."
+        )
+    return path
+
+
+@main.command("sign-in")
+@config_option
+def sign_in(config: Path) -> None:
+    """Print a new one-time link into the console."""
+    click.echo(_sign_in_link(load_settings(config, os.environ, {})))
+
+
+def _sign_in_link(settings: Settings) -> str:
+    return make_sign_in_link(settings, os.environ, time.time())
+
+
+@main.command()
+@config_option
+def status(config: Path) -> None:
+    """Say whether the relay runs, what waits, and which pixels cannot send; exit code 1 if not well."""
+    settings = load_settings(config, os.environ, {})
+    troubles = [f"Pixel {pixel} has no access token." for pixel in _pixels_without_token(settings)]
+    try:
+        lines = run(_totals(settings))
+        troubles.append("The relay is stopped.")
+    except StoreLocked:
+        lines = []
+        troubles += _not_ready(settings)
+    for line in lines or ["The relay is running."]:
+        click.echo(line)
+    for trouble in troubles:
+        click.echo(trouble, err=True)
+    sys.exit(1 if troubles else 0)
+
+
+async def _totals(settings: Settings) -> list[str]:
+    store = await SqliteStore.open(_existing_store(settings))
+    try:
+        totals = await store.totals()
+        parked = await store.parked()
+    finally:
+        await store.close()
+    return [
+        f"Waiting: {totals.waiting}",
+        *(f"{fate.capitalize()}: {number}" for fate, number in sorted(totals.fates.items())),
+        f"Refused: {totals.refused}",
+        f"Duplicates: {totals.duplicates}",
+        f"Ambiguous sends: {totals.ambiguous_attempts}",
+        *(f"Parked pixel {pixel.pixel}: {pixel.message}" for pixel in parked),
+    ]
+
+
+def _not_ready(settings: Settings) -> list[str]:
+    """Ask the running relay itself."""
+    every_address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - asked, not bound
+    host = every_address.get(settings.server.host, settings.server.host)
+    try:
+        answer = httpx.get(f"http://{host}:{settings.server.port}/readyz", timeout=5)
+    except httpx.HTTPError as error:
+        return [
+            f"The relay holds its file but does not answer on {host} port {settings.server.port}: {error}."
+        ]
+    return [] if answer.is_success else [f"The relay is not ready: {answer.text}"]
+
+
+def _pixels_without_token(settings: Settings) -> list[str]:
+    pixels = [pixel for site in settings.site for pixel in site.pixels]
+    return [pixel.id for pixel in pixels if read_token(pixel, os.environ) is None]
