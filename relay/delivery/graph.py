@@ -1,4 +1,4 @@
-"""The only door to Meta: one call, one answer. Nothing here raises for what the network or Meta does."""
+"""The only door to Meta: one call, one answer. Whatever the network or Meta does comes back as an answer."""
 
 import asyncio
 import logging
@@ -72,8 +72,8 @@ class Graph:
                 answer = await self._post(access, token, body, events)
         except _NEVER_WRITTEN as error:
             return _broken(AttemptOutcome.RETRY, "No connection to Graph, so nothing was sent", error)
-        except (httpx.HTTPError, TimeoutError) as error:
-            return _broken(AttemptOutcome.UNKNOWN, "The call was written and its answer never came", error)
+        except Exception as error:  # whatever broke, the events may have been taken
+            return _broken(AttemptOutcome.UNKNOWN, "The call was written and no whole answer came", error)
         return msgspec.structs.replace(answer, result=without_token(answer.result, token))
 
     async def twin_arrivals(self, event_id: str) -> Json | None:

@@ -244,7 +244,8 @@ def test_whatever_comes_back_there_is_an_answer(status: int, headers: dict[str, 
     st.sampled_from(["code", "error_subcode", "message", "error_user_msg", "is_transient", "fbtrace_id"]),
 )
 def test_whatever_stands_in_an_error_member_can_be_stored(value: object, member: str) -> None:
-    result = refused(100, **{member: value}).result if member not in ("code",) else refused(value).result
+    body = json.dumps({"error": {"message": "Words", "code": 100, member: value}}).encode()
+    result = classify(400, {}, body, events=1).result
     assert all(number is None or number < 2**31 for number in (result.code, result.subcode))
     assert result.message is not None
     assert "\n" not in result.message
