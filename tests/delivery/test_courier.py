@@ -1,0 +1,501 @@
+"""The loop and its rounds, over a real store and a scripted Meta."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from relay.delivery.batch import EXPIRY_MARGIN_MS
+from relay.delivery.graph import PixelAccess
+from relay.errors import SettingsError, StoreError
+from relay.event.outcome import AttemptOutcome, Fate, FateReason
+from relay.settings import Delivery
+from relay.store.sqlite import SqliteStore
+from tests.delivery.lab import (
+    DAY_MS,
+    OTHER_PIXEL,
+    PIXEL,
+    TOKEN,
+    Clock,
+    Gate,
+    ScriptedMeta,
+    access,
+    attempts_ended,
+    courier_for,
+    error,
+    pixel_of,
+    purchase,
+    receipt,
+    running,
+    sent,
+    settled,
+    the_receipt,
+    until,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_due_events_go_out_together_and_end_as_delivered(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta()
+    await store.admit([purchase(f"e{n}", clock) for n in range(3)])
+    async with running(courier_for(store, meta.graph(), clock)):
+        await settled(store)
+
+    assert meta.sent() == [["e0", "e1", "e2"]]
+    stored = await the_receipt(store, "e1")
+    assert stored.fate is not None
+    assert (stored.fate.fate, stored.fate.reason) == (Fate.DELIVERED, FateReason.RECEIVED)
+    (attempt,) = stored.attempts
+    assert (attempt.outcome, attempt.events, attempt.fbtrace_id) == (AttemptOutcome.RECEIPT, 3, "A1")
+
+
+async def test_a_batch_is_no_larger_than_the_setting(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta()
+    await store.admit([purchase(f"e{n}", clock) for n in range(5)])
+    async with running(courier_for(store, meta.graph(), clock, delivery=Delivery(batch_max=2))):
+        await settled(store)
+    assert [len(call) for call in meta.sent()] == [2, 2, 1]
+
+
+async def test_a_held_event_goes_when_its_hold_ends_and_not_before(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta()
+    await store.admit([purchase("held", clock, held_ms=20_000), purchase("due", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        await attempts_ended(store, "due")
+        clock.pass_seconds(19.999)
+        courier.wake()
+        await store.admit([purchase("witness", clock)])
+        courier.wake()
+        await attempts_ended(store, "witness")
+        assert meta.sent() == [["due"], ["witness"]]
+        clock.pass_seconds(0.001)
+        courier.wake()
+        await settled(store)
+    assert meta.sent()[-1] == ["held"]
+
+
+async def test_an_event_admitted_while_the_courier_sleeps_goes_when_it_is_woken(
+    store: SqliteStore, clock: Clock
+) -> None:
+    meta = ScriptedMeta()
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        await store.admit([purchase("e1", clock)])
+        courier.wake()
+        await settled(store)
+    assert meta.sent() == [["e1"]]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [error(2, 503), error(1, 400), httpx.Response(500, text="<html>"), httpx.ConnectError("refused")],
+)
+async def test_after_transient_trouble_the_same_event_goes_again_later(
+    store: SqliteStore, clock: Clock, trouble: httpx.Response | Exception
+) -> None:
+    meta = ScriptedMeta(trouble)
+    await store.admit([purchase("e1", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        waiting = await attempts_ended(store, "e1")
+        assert waiting.due_ms == clock() + 1_000
+        clock.pass_seconds(1)
+        courier.wake()
+        await settled(store)
+
+    assert meta.sent() == [["e1"], ["e1"]]
+    stored = await the_receipt(store, "e1")
+    assert [a.outcome for a in stored.attempts] == [AttemptOutcome.RETRY, AttemptOutcome.RECEIPT]
+    assert stored.ambiguous == 0
+
+
+async def test_a_pixel_in_trouble_rests_with_all_its_events(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta(error(4, headers={"retry-after": "120"}))
+    await store.admit([purchase("first", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        assert (await attempts_ended(store, "first")).due_ms == clock() + 120_000
+        await store.admit([purchase("second", clock), purchase("other", clock, pixel=OTHER_PIXEL)])
+        courier.wake()
+        await attempts_ended(store, "other")
+        assert meta.sent() == [["first"], ["other"]]
+        clock.pass_seconds(120)
+        courier.wake()
+        await settled(store)
+    assert sorted(meta.sent()[-1]) == ["first", "second"]
+
+
+async def test_a_bad_event_is_found_and_the_good_ones_are_delivered(store: SqliteStore, clock: Clock) -> None:
+    def strict(request: httpx.Request) -> httpx.Response:
+        if "bad" in sent(request):
+            return error(100, error_subcode=2804009, error_user_title="Missing Value")
+        return receipt(request)
+
+    meta = ScriptedMeta(*[strict] * 50)
+    await store.admit([purchase(name, clock) for name in ("a", "b", "bad", "c", "d", "e", "f")])
+    async with running(courier_for(store, meta.graph(), clock)):
+        await settled(store)
+
+    totals = await store.totals()
+    assert totals.fates == {Fate.DELIVERED: 6, Fate.REJECTED: 1}
+    bad = await the_receipt(store, "bad")
+    assert bad.fate is not None
+    assert (bad.fate.reason, bad.fate.detail) == (
+        FateReason.REJECTED_BY_META,
+        "Words of Meta: Missing Value",
+    )
+    assert bad.attempts[-1].subcode == 2804009
+    assert len(meta.calls) <= 6
+
+
+async def test_trouble_in_the_midst_of_bisecting_loses_nobody(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta(error(100), receipt, error(2, 503))
+    await store.admit([purchase(f"e{n}", clock) for n in range(8)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        await attempts_ended(store, "e4", 2)
+        clock.pass_seconds(60)
+        courier.wake()
+        await settled(store)
+    assert (await store.totals()).fates == {Fate.DELIVERED: 8}
+    assert meta.sent()[:3] == [[f"e{n}" for n in range(8)], [f"e{n}" for n in range(4)], ["e4", "e5"]]
+    assert meta.sent()[3:] == [["e4", "e5", "e6", "e7"]]
+
+
+async def test_a_dead_token_parks_the_pixel_until_it_is_let_go(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta(error(190, error_subcode=463))
+    await store.admit([purchase("e1", clock), purchase("e2", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        await attempts_ended(store, "e1")
+        (parked,) = await store.parked()
+        assert (parked.pixel, parked.code, parked.message) == (PIXEL, 190, "Words of Meta")
+        await store.admit([purchase("e3", clock), purchase("other", clock, pixel=OTHER_PIXEL)])
+        courier.wake()
+        await attempts_ended(store, "other")
+        assert [pixel_of(call) for call in meta.calls] == [PIXEL, OTHER_PIXEL]
+        await store.unpark(PIXEL)
+        courier.wake()
+        await settled(store)
+    assert meta.sent()[-1] == ["e1", "e2", "e3"]
+    assert (await store.totals()).fates == {Fate.DELIVERED: 4}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (access(PIXEL, token=None), "token_env"),
+        (access(PIXEL, token=""), "token_file"),
+        (access(PIXEL, token="two words"), "token_env"),
+        (access(PIXEL, token="EAAB\n"), "token_env"),
+        (access(PIXEL, token="EAABé"), "token_env"),
+        (access(OTHER_PIXEL), "relay.toml"),
+    ],
+)
+async def test_a_pixel_without_a_usable_token_is_parked_with_the_next_step_and_no_call(
+    store: SqliteStore, clock: Clock, pixels: dict[str, PixelAccess], words: str
+) -> None:
+    meta = ScriptedMeta()
+    await store.admit([purchase("e1", clock)])
+
+    async def is_parked() -> bool:
+        return bool(await store.parked())
+
+    async with running(courier_for(store, meta.graph(), clock, pixels=pixels)):
+        await until(is_parked)
+    (parked,) = await store.parked()
+    assert PIXEL in parked.message
+    assert words in parked.message
+    assert (await the_receipt(store, "e1")).attempts == ()
+    assert meta.calls == []
+
+
+async def test_a_restart_tries_a_parked_pixel_again(store: SqliteStore, clock: Clock) -> None:
+    await store.admit([purchase("e1", clock)])
+    dead, alive = ScriptedMeta(error(190)), ScriptedMeta()
+    async with running(courier_for(store, dead.graph(), clock)):
+        await attempts_ended(store, "e1")
+    async with running(courier_for(store, alive.graph(), clock)):
+        await settled(store)
+    assert (dead.sent(), alive.sent()) == ([["e1"]], [["e1"]])
+    assert await store.parked() == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ReadTimeout("no answer"),
+        httpx.ReadError("reset"),
+        httpx.Response(200, json={}),
+        httpx.Response(504),
+    ],
+)
+async def test_an_ambiguous_send_is_counted_and_goes_again_by_policy_resend(
+    store: SqliteStore, clock: Clock, trouble: httpx.Response | Exception
+) -> None:
+    meta = ScriptedMeta(trouble)
+    await store.admit([purchase("e1", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        assert (await attempts_ended(store, "e1")).ambiguous == 1
+        clock.pass_seconds(6)
+        courier.wake()
+        await settled(store)
+    stored = await the_receipt(store, "e1")
+    assert [a.outcome for a in stored.attempts] == [AttemptOutcome.UNKNOWN, AttemptOutcome.RECEIPT]
+    assert (await store.totals()).ambiguous_attempts == 1
+    assert meta.sent() == [["e1"], ["e1"]]
+
+
+async def test_an_ambiguous_send_ends_as_unknown_by_policy_hold(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta(httpx.ReadTimeout("no answer"))
+    await store.admit([purchase("e1", clock)])
+    async with running(courier_for(store, meta.graph(), clock, delivery=Delivery(on_unknown="hold"))):
+        await settled(store)
+    stored = await the_receipt(store, "e1")
+    assert stored.fate is not None
+    assert (stored.fate.fate, stored.fate.reason) == (Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
+    assert meta.sent() == [["e1"]]
+
+
+async def test_an_event_near_metas_limit_expires_without_a_call(store: SqliteStore, clock: Clock) -> None:
+    meta = ScriptedMeta()
+    age_ms = 7 * DAY_MS - EXPIRY_MARGIN_MS
+    await store.admit([purchase("old", clock, age_ms=age_ms), purchase("young", clock, age_ms=age_ms - 1)])
+    async with running(courier_for(store, meta.graph(), clock)):
+        await settled(store)
+    assert meta.sent() == [["young"]]
+    old = await the_receipt(store, "old")
+    assert old.fate is not None
+    assert (old.fate.fate, old.fate.reason) == (Fate.EXPIRED, FateReason.TOO_OLD)
+    assert old.attempts == ()
+
+
+async def test_one_pixel_has_one_call_under_way_and_others_do_not_wait_for_it(
+    store: SqliteStore, clock: Clock
+) -> None:
+    gate = Gate()
+    meta = ScriptedMeta(gate)
+    await store.admit([purchase("slow", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        await gate.arrived.wait()
+        await store.admit([purchase("next", clock), purchase("other", clock, pixel=OTHER_PIXEL)])
+        courier.wake()
+        await attempts_ended(store, "other")
+        assert meta.sent() == [["slow"], ["other"]]
+        gate.open.set()
+        await settled(store)
+    assert meta.sent() == [["slow"], ["other"], ["next"]]
+
+
+async def test_no_more_calls_are_under_way_than_the_setting_allows(store: SqliteStore, clock: Clock) -> None:
+    gates = [Gate() for _ in range(3)]
+    meta = ScriptedMeta(*gates)
+    pixels = ["31", "32", "33"]
+    await store.admit([purchase(pixel, clock, pixel=pixel) for pixel in pixels])
+    courier = courier_for(
+        store, meta.graph(), clock, pixels=access(*pixels), delivery=Delivery(concurrency=2)
+    )
+    async with running(courier):
+        await asyncio.gather(gates[0].arrived.wait(), gates[1].arrived.wait())
+        courier.wake()
+        await store.totals()  # a turn of the loop in between
+        assert len(meta.calls) == 2
+        gates[0].open.set()
+        await gates[2].arrived.wait()
+        assert len(meta.calls) == 3
+        gates[1].open.set()
+        gates[2].open.set()
+        await settled(store)
+
+
+async def test_a_stop_lets_the_call_under_way_end_and_begins_no_other(
+    store: SqliteStore, clock: Clock
+) -> None:
+    gate = Gate()
+    meta = ScriptedMeta(gate)
+    await store.admit([purchase(f"e{n}", clock) for n in range(4)])
+    courier = courier_for(store, meta.graph(), clock, delivery=Delivery(batch_max=2))
+    async with running(courier) as task:
+        await gate.arrived.wait()
+        stopping = asyncio.create_task(courier.stop(20))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await stopping
+        await task
+    assert meta.sent() == [["e0", "e1"]]
+    totals = await store.totals()
+    assert (totals.fates, totals.waiting, totals.ambiguous_attempts) == ({Fate.DELIVERED: 2}, 2, 0)
+
+
+async def test_a_stop_that_runs_out_of_time_cuts_the_call_and_gives_its_events_back(
+    store: SqliteStore, clock: Clock
+) -> None:
+    gate = Gate()
+    meta = ScriptedMeta(gate)
+    await store.admit([purchase("e1", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        await gate.arrived.wait()
+        await courier.stop(0)
+    stored = await the_receipt(store, "e1")
+    assert [a.outcome for a in stored.attempts] == [AttemptOutcome.UNKNOWN]
+    assert stored.row.status == "held"  # due again in a second
+    assert (await store.totals()).ambiguous_attempts == 1
+
+    clock.pass_seconds(6)
+    async with running(courier_for(store, ScriptedMeta().graph(), clock)):
+        await settled(store)
+
+
+async def test_a_stop_in_the_midst_of_bisecting_gives_the_rest_back_at_once(
+    store: SqliteStore, clock: Clock
+) -> None:
+    gate = Gate(lambda _: error(100))
+    meta = ScriptedMeta(gate)
+    await store.admit([purchase(f"e{n}", clock) for n in range(4)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier):
+        await gate.arrived.wait()
+        stopping = asyncio.create_task(courier.stop(20))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await stopping
+    assert len(meta.calls) == 1
+    assert (await the_receipt(store, "e0")).row.status == "due"
+
+    async with running(courier_for(store, ScriptedMeta().graph(), clock)):
+        await settled(store)
+    assert (await store.totals()).fates == {Fate.DELIVERED: 4}
+
+
+async def test_a_cancelled_courier_still_writes_down_what_happened(store: SqliteStore, clock: Clock) -> None:
+    gate = Gate()
+    meta = ScriptedMeta(gate)
+    await store.admit([purchase("e1", clock)])
+    courier = courier_for(store, meta.graph(), clock)
+    async with running(courier) as task:
+        await gate.arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    stored = await the_receipt(store, "e1")
+    assert [a.outcome for a in stored.attempts] == [AttemptOutcome.UNKNOWN]
+
+
+async def test_a_courier_that_was_never_started_stops_at_once(store: SqliteStore, clock: Clock) -> None:
+    await courier_for(store, ScriptedMeta().graph(), clock).stop(60)
+
+
+async def test_a_lease_lost_in_mid_flight_changes_nothing(store: SqliteStore, clock: Clock) -> None:
+    gate = Gate()
+    meta, thief = ScriptedMeta(gate), ScriptedMeta()
+    await store.admit([purchase("e1", clock)])
+    async with running(courier_for(store, meta.graph(), clock)):
+        await gate.arrived.wait()
+        clock.pass_seconds(Delivery().lease_seconds)
+        async with running(courier_for(store, thief.graph(), clock)):
+            await settled(store)
+        delivered = await the_receipt(store, "e1")
+        gate.open.set()
+    assert await the_receipt(store, "e1") == delivered
+    assert thief.sent() == [["e1"]]
+    assert [a.outcome for a in delivered.attempts] == [AttemptOutcome.UNKNOWN, AttemptOutcome.RECEIPT]
+    assert delivered.ambiguous == 1
+
+
+async def test_a_courier_frozen_past_its_lease_begins_no_call(store: SqliteStore, clock: Clock) -> None:
+    frozen = Delivery()
+
+    def freeze(request: httpx.Request) -> httpx.Response:
+        clock.pass_seconds(frozen.lease_seconds)
+        return error(100)
+
+    meta = ScriptedMeta(freeze)
+    await store.admit([purchase("e1", clock), purchase("e2", clock)])
+    async with running(courier_for(store, meta.graph(), clock, delivery=frozen)):
+        await settled(store)
+    first, second = meta.sent()
+    assert first == second == ["e1", "e2"]  # not bisected on: claimed anew
+
+
+async def test_the_log_names_pixels_and_counts_and_nothing_of_the_visitor(
+    store: SqliteStore, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = (
+        httpx.ReadTimeout("no answer"),
+        error(190, message=f"Malformed access token {TOKEN}"),
+        error(100),
+    )
+    meta = ScriptedMeta(*script)
+    await store.admit([purchase("e1", clock)])
+    for outcomes in range(1, 4):
+        clock.pass_seconds(60)
+        async with running(courier_for(store, meta.graph(), clock)):
+            await attempts_ended(store, "e1", outcomes)
+    log = capsys.readouterr().out
+    assert log.count("delivery.answered") == 3
+    assert PIXEL in log
+    for secret in (TOKEN, "2001:db8::1", "Mozilla", "fb.1.", "shop.example", "Words of Meta"):
+        assert secret not in log
+
+
+async def test_a_lease_that_could_end_before_its_call_is_refused_at_start(
+    store: SqliteStore, clock: Clock
+) -> None:
+    with pytest.raises(SettingsError, match="lease_seconds must be more than 35"):
+        courier_for(store, ScriptedMeta().graph(), clock, delivery=Delivery(lease_seconds=35))
+
+
+class Failing(SqliteStore):
+    """A store of which one method fails as often as a test says."""
+
+    failing: str = ""
+    failures: int = 0
+
+    def _may_fail(self, method: str) -> None:
+        if method == self.failing and self.failures:
+            self.failures -= 1
+            raise StoreError(f"secret words {self.failing}")
+
+    async def claim(self, **given: Any) -> Any:
+        self._may_fail("claim")
+        return await super().claim(**given)
+
+    async def begin_attempt(self, lease: Any, keys: Sequence[bytes], now_ms: int) -> int:
+        self._may_fail("begin_attempt")
+        return await super().begin_attempt(lease, keys, now_ms)
+
+    async def settle(self, *given: Any, **named: Any) -> int:
+        self._may_fail("settle")
+        return await super().settle(*given, **named)
+
+
+@pytest.mark.parametrize("method", ["claim", "begin_attempt", "settle"])
+async def test_a_store_that_fails_for_a_moment_loses_nothing_and_sends_nothing_twice(
+    tmp_path: Any, clock: Clock, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = ScriptedMeta()
+    async with await Failing.open(tmp_path / "f.db", clock_ms=clock) as store:
+        store.failing, store.failures = method, 1
+        await store.admit([purchase("e1", clock)])
+        courier = courier_for(store, meta.graph(), clock)
+
+        async def delivered() -> bool:
+            if method == "begin_attempt" and store.failures == 0:
+                clock.pass_seconds(1)  # the lease runs out
+                courier.wake()
+            return (await store.totals()).waiting == 0
+
+        async with running(courier):
+            await until(delivered)
+        assert (await store.totals()).ambiguous_attempts == 0
+    assert meta.sent() == [["e1"]]
+    log = capsys.readouterr().out
+    assert "StoreError" in log
+    assert f"secret words {method}" not in log
