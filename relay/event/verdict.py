@@ -10,8 +10,9 @@ A window is 48 hours from the receipt of its first event, however many follow, a
 that arrives exactly 48 hours later opens a new one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Final, Literal, assert_never
 
 import msgspec
@@ -87,20 +88,10 @@ def judge(
     `event-id` and `meta-5min`: "keep" shows it as a duplicate. The other two profiles spell out that both
     are kept.
     """
-    judged: dict[int, Judgement] = {}
     order = sorted(range(len(arrivals)), key=lambda index: arrivals[index].received_ms)
-    match profile:
-        case Profile.FBP_EXTERNAL_ID:
-            _judge_by_person(arrivals, order, judged)
-        case Profile.SEGMENT_STRICT:
-            _judge_windows(arrivals, order, judged, _browser_then_server)
-        case Profile.EVENT_ID:
-            _judge_windows(arrivals, order, judged, _first_received(0, same_source))
-        case Profile.META_5MIN:
-            _judge_windows(arrivals, order, judged, _first_received(BROWSER_FAVOURED_MS, same_source))
-        case _:
-            assert_never(profile)
-    return [judged[index] for index in range(len(arrivals))]
+    judged = _rule(profile, same_source)([arrivals[index] for index in order])
+    by_index = dict(zip(order, judged, strict=True))
+    return [by_index[index] for index in range(len(arrivals))]
 
 
 def pair_verdicts(
@@ -127,88 +118,96 @@ def pair_verdicts(
     return {profile: _verdict(cases, profile, same_source) for profile in Profile}
 
 
-Decide = Callable[[Sequence[Arrival], Sequence[int], dict[int, Judgement]], None]
+Rule = Callable[
+    [Sequence[Arrival]], list[Judgement]
+]  # takes arrivals in order of receipt, answers in the same
 
 
-def _judge_windows(
-    arrivals: Sequence[Arrival], order: Sequence[int], judged: dict[int, Judgement], decide: Decide
-) -> None:
-    for index in order:
-        if not arrivals[index].event_id:
-            judged[index] = _counted("it carries no event_id, so nothing can be matched with it")
-    for window in _windows(arrivals, [index for index in order if index not in judged]):
-        decide(arrivals, window, judged)
+def _rule(profile: Profile, same_source: SameSource) -> Rule:
+    match profile:
+        case Profile.SEGMENT_STRICT:
+            return partial(_by_window, rule=_browser_then_server)
+        case Profile.EVENT_ID:
+            by_id = partial(_first_received, browser_favoured_ms=0, same_source=same_source)
+            return partial(_by_window, rule=by_id)
+        case Profile.META_5MIN:
+            by_id = partial(_first_received, browser_favoured_ms=BROWSER_FAVOURED_MS, same_source=same_source)
+            return partial(_by_window, rule=by_id)
+        case Profile.FBP_EXTERNAL_ID:
+            return _by_person
+        case _:
+            assert_never(profile)
 
 
-def _windows(arrivals: Sequence[Arrival], order: Sequence[int]) -> Iterator[list[int]]:
-    """Arrivals of one pixel, name and event_id that fall into one window, in order of receipt."""
-    open_windows: dict[tuple[str, str, str | None], list[int]] = {}
-    for index in order:
-        arrival = arrivals[index]
-        key = (arrival.pixel, arrival.event_name, arrival.event_id)
-        window = open_windows.get(key)
-        if window and arrival.received_ms - arrivals[window[0]].received_ms < WINDOW_MS:
-            window.append(index)
+def _by_window(arrivals: Sequence[Arrival], rule: Rule) -> list[Judgement]:
+    judged = [_counted("it carries no event_id, so nothing can be matched with it")] * len(arrivals)
+    for window in _windows(arrivals):
+        for index, judgement in zip(window, rule([arrivals[index] for index in window]), strict=True):
+            judged[index] = judgement
+    return judged
+
+
+def _windows(arrivals: Sequence[Arrival]) -> Iterator[list[int]]:
+    """Arrivals of one pixel, name and event_id that fall into one window."""
+    latest: dict[tuple[str, str, str], list[int]] = {}
+    for index, arrival in enumerate(arrivals):
+        if not arrival.event_id:
             continue
-        if window:
-            yield window
-        open_windows[key] = [index]
-    yield from open_windows.values()
+        window = latest.setdefault((arrival.pixel, arrival.event_name, arrival.event_id), [])
+        if window and arrival.received_ms - arrivals[window[0]].received_ms >= WINDOW_MS:
+            yield window.copy()
+            window.clear()
+        window.append(index)
+    yield from latest.values()
 
 
-def _browser_then_server(
-    arrivals: Sequence[Arrival], window: Sequence[int], judged: dict[int, Judgement]
-) -> None:
+def _browser_then_server(window: Sequence[Arrival]) -> list[Judgement]:
     first: dict[Source, Arrival] = {}
-    for index in window:
-        arrival = arrivals[index]
-        browser = first.get(Source.BROWSER)
+    judged = []
+    for arrival in window:
+        browser, server = first.get(Source.BROWSER), first.get(Source.SERVER)
         if arrival.source is Source.SERVER and browser:
-            judged[index] = _dropped(f"the browser's event came first, {_gap(browser, arrival)} before")
+            judged.append(_dropped(f"the browser's event came first, {_gap(browser, arrival)} before"))
         elif arrival.source in first:
-            judged[index] = _counted(f"this rule drops no second {arrival.source} event")
-        elif first:
-            judged[index] = _counted(
-                f"the server's event came first, {_gap(first[Source.SERVER], arrival)} before, so both count"
-            )
+            judged.append(_counted(f"this rule drops no second {arrival.source} event"))
+        elif server:
+            gap = _gap(server, arrival)
+            judged.append(_counted(f"the server's event came first, {gap} before, so both count"))
         else:
-            judged[index] = _counted(_FIRST)
+            judged.append(_counted(_FIRST))
         first.setdefault(arrival.source, arrival)
+    return judged
 
 
-def _first_received(browser_favoured_ms: int, same_source: SameSource) -> Decide:
-    """The rule of `event-id`; with a time, that of `meta-5min`."""
-
-    def decide(arrivals: Sequence[Arrival], window: Sequence[int], judged: dict[int, Judgement]) -> None:
-        counted: dict[Source, list[int]] = {Source.BROWSER: [], Source.SERVER: []}
-        for index in window:
-            arrival = arrivals[index]
-            rivals = counted[_OTHER[arrival.source]]
-            if not rivals:
-                judged[index] = _alone(arrival, bool(counted[arrival.source]), same_source)
-            elif _is_favoured(arrival, arrivals[rivals[0]], browser_favoured_ms):
-                judged[index] = _counted("the browser's event is favoured within 5 minutes of the server's")
-                for rival in rivals:
-                    judged[rival] = _dropped(
-                        f"the browser's event came {_gap(arrivals[rival], arrival)} later, and is favoured"
-                    )
-                rivals.clear()
-            else:
-                gap = _gap(arrivals[rivals[0]], arrival)
-                judged[index] = _dropped(
-                    f"the {_OTHER[arrival.source]}'s event was received first, {gap} before"
-                )
-            if judged[index].counted:
-                counted[arrival.source].append(index)
-
-    return decide
+def _first_received(
+    window: Sequence[Arrival], browser_favoured_ms: int, same_source: SameSource
+) -> list[Judgement]:
+    """The rule of `event-id`; with a time to favour the browser in, that of `meta-5min`."""
+    counted: dict[Source, list[int]] = {Source.BROWSER: [], Source.SERVER: []}
+    judged: list[Judgement] = []
+    for index, arrival in enumerate(window):
+        rivals = counted[_OTHER[arrival.source]]
+        if not rivals:
+            judged.append(_unrivalled(arrival, bool(counted[arrival.source]), same_source))
+        elif _is_favoured(arrival, window[rivals[0]], browser_favoured_ms):
+            judged.append(_counted("the browser's event is favoured within 5 minutes of the server's"))
+            for rival in rivals:
+                gap = _gap(window[rival], arrival)
+                judged[rival] = _dropped(f"the browser's event came {gap} later, and is favoured")
+            rivals.clear()
+        else:
+            gap = _gap(window[rivals[0]], arrival)
+            judged.append(_dropped(f"the {_OTHER[arrival.source]}'s event was received first, {gap} before"))
+        if judged[index].counted:
+            counted[arrival.source].append(index)
+    return judged
 
 
 def _is_favoured(arrival: Arrival, rival: Arrival, browser_favoured_ms: int) -> bool:
     return arrival.source is Source.BROWSER and arrival.received_ms - rival.received_ms < browser_favoured_ms
 
 
-def _alone(arrival: Arrival, repeated: bool, same_source: SameSource) -> Judgement:
+def _unrivalled(arrival: Arrival, repeated: bool, same_source: SameSource) -> Judgement:
     if not repeated:
         return _counted(_FIRST)
     if same_source == "drop":
@@ -216,40 +215,45 @@ def _alone(arrival: Arrival, repeated: bool, same_source: SameSource) -> Judgeme
     return _counted(f"Meta documents no rule for a second {arrival.source} event with the same event_id")
 
 
-def _judge_by_person(arrivals: Sequence[Arrival], order: Sequence[int], judged: dict[int, Judgement]) -> None:
+PersonKey = tuple[str, str, str, str]  # pixel, event_name, what the person is known by, its value
+
+
+def _by_person(arrivals: Sequence[Arrival]) -> list[Judgement]:
     """external_id decides where both events carry one, else fbp; event_id is not looked at."""
-    last_browser: dict[tuple[str, str, str, str], Arrival] = {}
-    for index in order:
-        arrival = arrivals[index]
+    last_browser: dict[PersonKey, Arrival] = {}
+    judged = []
+    for arrival in arrivals:
         if arrival.source is Source.BROWSER:
-            judged[index] = _counted("this rule never drops a browser event")
-            last_browser.update((key, arrival) for key in _browser_keys(arrival))
-            continue
-        seen = [last_browser[key] for key in _server_keys(arrival) if key in last_browser]
-        twin = max(seen, key=lambda browser: browser.received_ms, default=None)
-        if twin is None or arrival.received_ms - twin.received_ms >= WINDOW_MS:
-            judged[index] = _counted("no browser event of this name and person came in the 48 hours before")
+            judged.append(_counted("this rule never drops a browser event"))
+            last_browser.update((key, arrival) for key in _known_by(arrival))
         else:
-            judged[index] = _dropped(
-                f"a browser event of this name and person came first, {_gap(twin, arrival)} before"
-            )
+            judged.append(_after_browser(arrival, last_browser))
+    return judged
 
 
-def _browser_keys(arrival: Arrival) -> Iterator[tuple[str, str, str, str]]:
-    for external_id in arrival.external_id:
-        yield (arrival.pixel, arrival.event_name, "external_id", external_id)
-    if arrival.fbp:
-        yield (arrival.pixel, arrival.event_name, "fbp", arrival.fbp)
-        if not arrival.external_id:
-            yield (arrival.pixel, arrival.event_name, "fbp alone", arrival.fbp)
+def _after_browser(arrival: Arrival, last_browser: Mapping[PersonKey, Arrival]) -> Judgement:
+    seen = [last_browser[key] for key in _sought_by(arrival) if key in last_browser]
+    browser = max(seen, key=lambda one: one.received_ms, default=None)
+    if browser is None or arrival.received_ms - browser.received_ms >= WINDOW_MS:
+        return _counted("no browser event of this name and person came in the 48 hours before")
+    return _dropped(f"a browser event of this name and person came first, {_gap(browser, arrival)} before")
 
 
-def _server_keys(arrival: Arrival) -> Iterator[tuple[str, str, str, str]]:
-    for external_id in arrival.external_id:
-        yield (arrival.pixel, arrival.event_name, "external_id", external_id)
-    if arrival.fbp:
-        kind = "fbp alone" if arrival.external_id else "fbp"
-        yield (arrival.pixel, arrival.event_name, kind, arrival.fbp)
+def _known_by(browser: Arrival) -> Iterator[PersonKey]:
+    for external_id in browser.external_id:
+        yield (browser.pixel, browser.event_name, "external_id", external_id)
+    if browser.fbp:
+        kind = "fbp beside external_id" if browser.external_id else "fbp alone"
+        yield (browser.pixel, browser.event_name, kind, browser.fbp)
+
+
+def _sought_by(server: Arrival) -> Iterator[PersonKey]:
+    for external_id in server.external_id:
+        yield (server.pixel, server.event_name, "external_id", external_id)
+    if server.fbp:
+        yield (server.pixel, server.event_name, "fbp alone", server.fbp)
+        if not server.external_id:
+            yield (server.pixel, server.event_name, "fbp beside external_id", server.fbp)
 
 
 Case = tuple[str, list[Arrival]]
