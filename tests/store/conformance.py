@@ -1,7 +1,7 @@
 """What every store must do, whatever it is built on.
 
-A store's own test module subclasses `StoreConformance` and gives the fixture `open_store`: each call opens the same
-store again, as a new process would; its clock stands still at `NOW_MS`.
+A store's own test module subclasses `StoreConformance` and gives the fixture `open_store`: each call opens
+the same store again, as a new process would; its clock stands still at `NOW_MS`.
 """
 
 import asyncio

@@ -87,6 +87,8 @@ NEWEST: Final = 2**63 - 1  # above every row id
 
 
 def recent(connection: sqlite3.Connection, filters: Filters, now_ms: int) -> list[EventRow]:
+    if filters.waiting and filters.fate is not None:
+        return []  # what waits has no fate
     asked = {
         "before": NEWEST if filters.before_row_id is None else filters.before_row_id,
         "site": filters.site,
@@ -131,7 +133,6 @@ def _list_query(filters: Filters) -> str:
         source, row_id = WAITING_EVENTS, "queue.event"
     elif filters.fate is not None:
         source, row_id = ENDED_EVENTS, "fate.event"
-    if filters.fate is not None:
         conditions.append("fate.fate = :fate")
     if filters.site is not None:
         conditions.append("event.site = :site")
