@@ -4,50 +4,63 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Node comes from the lock too, so that a machine without it builds and checks the snippet with the same version.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: demo setup dev test check e2e browser lock js bench soak fuzz screenshots clean
+.PHONY: help demo setup dev test check e2e browser js lock bench clean
 
-demo: setup  ## set up, then run shop + relay + Meta twin on loopback until Ctrl-C
+help:  ## what can be made
+	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+demo: setup  ## shop + relay + Meta twin on loopback, until Ctrl-C
 	$(BIN)/counterfoil sandbox
 
-setup: $(VENV)/.run-ready
+setup: $(VENV)/.run-ready  ## .venv with the command `counterfoil`
 
+# Debian splits ensurepip from Python; its pip can put a pip into the new environment all the same.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Counterfoil needs Python 3.11 or newer; found: $$($(PYTHON) --version). Next step: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) || \
+	  { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --quiet --python $(BIN)/python install pip; } || \
+	  { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run-ready: requirements/run.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements/run.txt
 	$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-dev: $(VENV)/.dev-ready
+dev: $(VENV)/.dev-ready  ## setup, and what the tests need
 
 $(VENV)/.dev-ready: requirements/dev.txt $(VENV)/.run-ready
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
+node_modules/.package-lock.json: package-lock.json $(VENV)/.dev-ready
+	$(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 browser: dev  ## find a Chromium, or install one
 	$(BIN)/python -m e2e.browser
-
-node_modules/.package-lock.json: package-lock.json
-	npm ci --no-audit --no-fund --loglevel=error
 
 check: dev node_modules/.package-lock.json  ## the fast part: lint, types, floors, unit tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	npm run --silent check
-	$(BIN)/pytest tests -n 2
+	$(NPM) run --silent check
+	$(BIN)/pytest tests -n 2 -m "not install"
 
-test: check browser  ## everything, browsers included
+test: check browser  ## everything: check, clean installs, real browsers
+	$(BIN)/pytest tests -n 2 --dist loadfile -m install
+	$(BIN)/pytest e2e -n 2
+
+e2e: browser  ## only the tests in real browsers
 	$(BIN)/pytest e2e -n 2
 
 js: node_modules/.package-lock.json  ## build the snippet and print its sizes
-	npm run --silent build
+	$(NPM) run --silent build
 
 lock: dev  ## renew requirements/*.txt from pyproject.toml
 	$(UV_COMPILE) --upgrade -o requirements/core.txt
@@ -57,5 +70,5 @@ lock: dev  ## renew requirements/*.txt from pyproject.toml
 bench: dev  ## the measured claims, as ratios in one run
 	$(BIN)/python -m bench
 
-clean:
+clean:  ## remove what make has made
 	rm -rf $(VENV) node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis counterfoil-data test-output
