@@ -23,7 +23,7 @@ from relay.twin.connection import peer_address
 from relay.twin.events_manager import diagnostics_page, overview_page, stylesheet_and_script, test_events_page
 from relay.twin.faults import Endpoint, Fault, FaultScript, perform
 from relay.twin.graph import receive_call, unknown_path
-from relay.twin.pixel import receive_pixel
+from relay.twin.pixel import is_pixel_id, receive_pixel
 from relay.twin.state import TwinState
 
 MAX_SCRIPT_BODY: Final = 256 * 1024
@@ -62,9 +62,9 @@ def create_twin(
             Route("/twin/faults", _faults, methods=["GET", "POST", "DELETE"]),
             Route("/tr/", _scripted(_pixel), methods=["GET", "POST"]),
             Route("/tr", _scripted(_pixel), methods=["GET", "POST"]),
-            Route("/signals/config/{pixel:int}", _scripted(_config), methods=["GET"]),
+            Route("/signals/config/{pixel}", _scripted(_config), methods=["GET"]),
             Route("/{locale}/fbevents.js", _scripted(_fbevents), methods=["GET"]),
-            Route("/{version}/{pixel:int}/events", _scripted(_graph), methods=["GET", "POST", "DELETE"]),
+            Route("/{version}/{pixel}/events", _scripted(_graph), methods=["GET", "POST", "DELETE"]),
             Route("/{rest:path}", _nothing_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ]
     )
@@ -88,7 +88,7 @@ def _scripted(endpoint: Endpoint) -> Endpoint:
 
     async def answer(request: Request) -> Response:
         faults = _twin(request).faults
-        fault = faults.next_for(request.url.path)
+        fault = faults.next_for(request.method, request.url.path)
         return await (perform(faults, fault, request, endpoint) if fault else endpoint(request))
 
     return answer
@@ -108,6 +108,8 @@ async def _graph(request: Request) -> Response:
 async def _config(request: Request) -> Response:
     """Meta's per-pixel settings script, reduced to what unlocks the queue."""
     pixel = request.path_params["pixel"]
+    if not is_pixel_id(pixel):
+        return await _nothing_here(request)
     code = f'(function(f){{f&&f.instance&&f.instance.configLoaded("{pixel}")}})(window.fbq);'
     return Response(code, media_type="text/javascript", headers=SCRIPT_HEADERS)
 

@@ -58,6 +58,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     what: FaultKind
     path: str = "/events"  # matches where the request's path contains it
+    method: str | None = None  # such as POST; null: any
     count: Annotated[int, msgspec.Meta(ge=1)] | None = 1  # requests it is good for; null: until cleared
     seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 60.0
     status: Annotated[int, msgspec.Meta(ge=200, le=599)] | None = None
@@ -98,9 +99,9 @@ class FaultScript:
     def waiting(self) -> list[dict[str, Any]]:
         return [{**msgspec.to_builtins(fault), "left": left} for fault, left in self._waiting]
 
-    def next_for(self, path: str) -> Fault | None:
+    def next_for(self, method: str, path: str) -> Fault | None:
         for index, (fault, left) in enumerate(self._waiting):
-            if fault.path in path:
+            if fault.path in path and fault.method in (None, method):
                 self._use(index, fault, left)
                 return fault
         return None

@@ -9,13 +9,14 @@
 import http.client
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Self
 from urllib.parse import urlencode
 
 import msgspec
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 
 from relay.twin.app import create_twin
 from relay.twin.faults import FaultKind
@@ -26,12 +27,13 @@ STOP_SECONDS = 10
 class MetaTwin:
     """A running twin. Use it as a context manager, or through the `meta_twin` fixture."""
 
-    def __init__(self, *, tokens: Mapping[str, str] | None = None) -> None:
+    def __init__(self, app: Starlette | None = None) -> None:
+        """Run `app`, one made by `create_twin`; left out: a twin with its defaults."""
         listener = socket.create_server(("127.0.0.1", 0))
         self._port: int = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
         config = uvicorn.Config(
-            create_twin(tokens=tokens),
+            app or create_twin(),
             access_log=False,
             lifespan="off",
             log_level="error",

@@ -17,7 +17,7 @@ from relay.event.verdict import Source
 from relay.twin.answers import GraphError, accepted, error_body, refusal
 from relay.twin.body import BodyError, form_fields, last_wins, query_fields, read_body
 from relay.twin.connection import plain_address
-from relay.twin.pixel import hashed_ids
+from relay.twin.pixel import hashed_ids, is_pixel_id
 from relay.twin.rules import first_fault
 from relay.twin.state import Received, Rejected, TwinState
 
@@ -63,6 +63,11 @@ async def receive_call(request: Request, state: TwinState, tokens: Mapping[str, 
     return answer
 
 
+def _refuse(code: int, message: str, *, subcode: int | None = None) -> CallRefusedError:
+    kind = "GraphMethodException" if subcode == 33 else "OAuthException"
+    return CallRefusedError(GraphError(code=code, subcode=subcode, message=message, type=kind))
+
+
 def unknown_path(request: Request) -> GraphError:
     return GraphError(code=2500, message=f"Unknown path components: {request.url.path[:200]}")
 
@@ -73,8 +78,7 @@ def _check_path(request: Request) -> None:
     if not match or not OLDEST_VERSION <= int(match[1]) <= NEWEST_VERSION:
         raise CallRefusedError(unknown_path(request))
     if request.method != "POST":
-        message = f"Unsupported {request.method.lower()} request."
-        raise CallRefusedError(GraphError(code=100, subcode=33, message=message, type="GraphMethodException"))
+        raise _refuse(100, f"Unsupported {request.method.lower()} request.", subcode=33)
 
 
 async def _read(request: Request) -> tuple[Mapping[str, Any], object]:
@@ -87,9 +91,9 @@ async def _read(request: Request) -> tuple[Mapping[str, Any], object]:
             _json(body) if kind == "application/json" else last_wins(await form_fields(request.headers, body))
         )
     except BodyError as error:
-        raise CallRefusedError(GraphError(code=100, message=f"(#100) {error}")) from error
+        raise _refuse(100, f"(#100) {error}") from error
     if not isinstance(sent, Mapping):
-        raise CallRefusedError(GraphError(code=100, message="(#100) The body must be a JSON object."))
+        raise _refuse(100, "(#100) The body must be a JSON object.")
     fields = {**query, **{key: value for key, value in sent.items() if value is not None}}
     return fields, fields.get("data")
 
@@ -98,42 +102,32 @@ def _json(text: bytes | str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise CallRefusedError(
-            GraphError(code=100, message="(#100) Param data must be valid JSON.")
-        ) from error
+        raise _refuse(100, "(#100) Param data must be valid JSON.") from error
 
 
 def _check_token(request: Request, fields: Mapping[str, Any], pixel: str, tokens: Mapping[str, str]) -> None:
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     token = bearer.strip() if scheme.lower() == "bearer" else fields.get("access_token")
     if not isinstance(token, str) or not token:
-        raise CallRefusedError(
-            GraphError(code=104, message="An access token is required to request this resource.")
-        )
-    if not tokens:
-        return
-    if not any(hmac.compare_digest(token.encode(), known.encode()) for known in tokens.values()):
-        raise CallRefusedError(
-            GraphError(code=190, message="Invalid OAuth access token - Cannot parse access token")
-        )
-    if not hmac.compare_digest(token.encode(), tokens.get(pixel, "").encode()):
+        raise _refuse(104, "An access token is required to request this resource.")
+    if tokens and not any(_equal(token, known) for known in tokens.values()):
+        raise _refuse(190, "Invalid OAuth access token - Cannot parse access token")
+    if not is_pixel_id(pixel) or (tokens and not _equal(token, tokens.get(pixel, ""))):
         said = f"Object with ID '{pixel[:30]}' does not exist, or the token lacks permission for it."
-        raise CallRefusedError(
-            GraphError(
-                code=100, subcode=33, message=f"Unsupported post request. {said}", type="GraphMethodException"
-            )
-        )
+        raise _refuse(100, f"Unsupported post request. {said}", subcode=33)
+
+
+def _equal(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode(), right.encode())
 
 
 def _events(raw: object) -> list[object]:
     """data as a list, out of an array of objects, an array of JSON texts, or a JSON text of either."""
     data = _json(raw) if isinstance(raw, str) else raw
     if not isinstance(data, list) or not data:
-        raise CallRefusedError(GraphError(code=100, message="(#100) The parameter data is required."))
+        raise _refuse(100, "(#100) The parameter data is required.")
     if len(data) > MAX_EVENTS_PER_CALL:
-        raise CallRefusedError(
-            GraphError(code=100, message="(#100) Param data must hold at most 1000 events.")
-        )
+        raise _refuse(100, "(#100) Param data must hold at most 1000 events.")
     return [_json(event) if isinstance(event, str) else event for event in data]
 
 

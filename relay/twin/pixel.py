@@ -51,7 +51,7 @@ async def _read(request: Request) -> tuple[str, Mapping[str, str]]:
 def _record(state: TwinState, request: Request, ip: str | None, via: str, params: Mapping[str, str]) -> None:
     pixel, event_name = params.get("id", ""), params.get("ev", "")
     raw = msgspec.Raw(msgspec.json.encode(params))
-    if not (pixel.isascii() and pixel.isdigit() and event_name):
+    if not (is_pixel_id(pixel) and event_name):
         state.reject([_rejected(state, params, ip, raw)])
         return
     state.take(
@@ -87,6 +87,10 @@ def _rejected(state: TwinState, params: Mapping[str, str], ip: str | None, raw: 
         error={"message": NOTHING_COUNTED},
         params=raw,
     )
+
+
+def is_pixel_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 def hashed_ids(values: list[str]) -> tuple[str, ...]:
