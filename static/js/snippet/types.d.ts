@@ -1,0 +1,82 @@
+// What the snippet's modules share. Member names of `WireEvent` and `Leg` are those of docs/wire.md.
+
+/** What is known of the Pixel's own request. The two times are milliseconds after the event. */
+export interface Leg {
+  state: State;
+  evidence: string;
+  transport: Transport;
+  dispatched_ms?: number;
+  settled_ms?: number;
+  seen?: Record<string, string | undefined>;
+}
+
+export type State = 'sent' | 'late' | 'blocked' | 'off' | 'pending' | 'undispatched';
+export type Transport = 'image' | 'form' | 'beacon' | 'fetch' | 'none' | 'unknown';
+
+export interface WireEvent {
+  event_name: string;
+  event_id: string;
+  url: string;
+  referrer?: string;
+  fbp?: string;
+  fbc?: string;
+  custom_data: unknown;
+  user_data?: Record<string, string[]>;
+  pixel_ids?: string[];
+  pixel: Leg;
+}
+
+/** One event of this page, or one that an earlier page could not hand over. */
+export interface Tracked {
+  event: WireEvent;
+  /** `performance.now()` of the event; below zero where it happened on an earlier page. */
+  at: number;
+  /** Wall clock of the event: how the next page learns its age. */
+  wall: number;
+  /** Pixel requests under way; one event is one request per pixel. */
+  requests: number;
+  /** The best that one of its requests came to, as state and evidence. */
+  outcome?: [State, string];
+  /** The six seconds that Meta's script has to send it are running. */
+  armed?: boolean;
+  /** Settled, or its deadline has passed: it may be posted. */
+  ready?: boolean;
+  /** Signature of the last report handed to the network, and of the last that the relay answered. */
+  told?: string;
+  acknowledged?: string;
+}
+
+/** The fourth argument of the page's calls. */
+export interface Options {
+  eventID?: string | number;
+  event_id?: string | number;
+  userData?: Record<string, unknown>;
+  pixelIds?: string[];
+}
+
+export interface Fbq {
+  (...args: unknown[]): void;
+  queue?: ArrayLike<unknown>[];
+  callMethod?: (...args: unknown[]) => unknown;
+  allowDuplicatePageViews?: boolean;
+  getFbeventsModules?: (name: string) => any;
+  instance?: any;
+}
+
+export interface Counterfoil {
+  (command: string, name?: string, data?: object, options?: Options): string | undefined;
+  /** Calls made before the script had loaded, kept by the page's stub. */
+  q?: ArrayLike<unknown>[];
+  /** Set by the script itself, so that a second copy yields. */
+  live?: boolean;
+}
+
+declare global {
+  interface Window {
+    fbq?: Fbq;
+    counterfoil?: Counterfoil;
+  }
+  interface Document {
+    readonly prerendering?: boolean;
+  }
+}
