@@ -15,6 +15,7 @@ from relay.errors import StoreError, StoreFull, StoreLocked
 # STRICT tables came with 3.37; RETURNING and partial indexes are older.
 SQLITE_NEEDED: Final = (3, 37, 0)
 BUSY_SECONDS: Final = 5.0
+ROOM_NEEDED_BYTES: Final = 1 << 20
 
 PRAGMAS: Final = (
     "PRAGMA busy_timeout = 5000",  # a person with a sqlite3 shell open costs latency, not an error
@@ -135,6 +136,12 @@ def abandon(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         with suppress(sqlite3.Error):  # a disk that fails here fails the next BEGIN too, which is answered
             connection.execute("ROLLBACK")
+
+
+def has_room(path: Path) -> bool:
+    """Whether the disk would take the largest post with its indexes and its copy in the write-ahead log."""
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize >= ROOM_NEEDED_BYTES
 
 
 def empty_wal(path: Path) -> None:

@@ -26,7 +26,7 @@ from relay.store.protocol import (
 )
 from relay.store.sqlite import admit, ended, outbox, prune, receipts
 from relay.store.sqlite.counter import add_to_total
-from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, make_private
+from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, has_room, make_private
 from relay.store.sqlite.readers import Readers
 from relay.store.sqlite.writer import Unit, Writer
 
@@ -173,11 +173,12 @@ class SqliteStore:
         await asyncio.to_thread(empty_wal, self._file.path)
 
     async def ready(self) -> bool:
+        """As promised: a small write was committed just now, and a large one would find room."""
         try:
             await self._writer.write(partial(add_to_total, what="probe", n=1))
-        except StoreError:
+            return has_room(self._file.path)
+        except (StoreError, OSError):
             return False
-        return True
 
     async def _forget_visitors(self, ended_by_ms: int) -> None:
         after = 0

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from relay.errors import StoreError, StoreLocked
-from relay.store.sqlite import SqliteStore
+from relay.store.sqlite import SqliteStore, file
 from relay.store.sqlite.file import connect_reader, connect_writer, migrate, migrations
 from tests.store.samples import event
 
 HOLD_OPEN = """
 import asyncio, sys
 from pathlib import Path
-from relay.store.sqlite import SqliteStore
+from relay.store.sqlite import SqliteStore, file
 
 async def main():
     async with await SqliteStore.open(Path(sys.argv[1])):
@@ -63,6 +63,14 @@ async def test_a_second_process_is_refused_with_the_next_step(
     assert other_process.returncode == 0
     async with await SqliteStore.open(path) as store:
         assert await store.ready()
+
+
+@pytest.mark.anyio
+async def test_a_store_on_a_full_disk_is_not_ready(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with await SqliteStore.open(path) as store:
+        assert await store.ready()
+        monkeypatch.setattr(file, "ROOM_NEEDED_BYTES", 1 << 62)
+        assert not await store.ready()
 
 
 @pytest.mark.anyio
