@@ -1,0 +1,141 @@
+"""The forwarded chain → the one address that the visitor's connection had.
+
+Each hop of the chain was written by the hop to its right, and only configured proxies are believed. So the
+walk starts at the socket's other end and goes left through trusted proxies; the first hop that is none is the
+visitor. What stands further left is the visitor's own claim, and is never read. Nothing raises.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, Literal
+
+import msgspec
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Family = Literal["ipv4", "ipv6"]
+AddressSource = Literal["peer", "x-forwarded-for", "forwarded", "none"]
+
+# Nobody's private network: Python counts them as not global, and examples and tests are full of them.
+_DOCUMENTATION: Final = tuple(
+    map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
+)
+_PORT: Final = r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?"
+_IPV4_HOP: Final = re.compile(rf"([0-9.]+){_PORT}")
+_IPV6_HOP: Final = re.compile(rf"\[([^\[\]]+)\]{_PORT}")
+
+
+class ClientAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """The visitor's address in canonical text, or None and why; `source` is what named it."""
+
+    address: str | None
+    family: Family | None
+    source: AddressSource
+    why: str
+
+
+class _Hop(msgspec.Struct, frozen=True):
+    """Where a walk ended: at an address, or at a hop that cannot be read or was never named."""
+
+    address: Address | None
+    is_peer: bool
+    problem: str = ""
+
+
+def client_address(
+    *,
+    peer: str | None,
+    forwarded_for: Sequence[str],
+    forwarded: Sequence[str],
+    trusted_proxies: Sequence[Network],
+    accept_private: bool,
+) -> ClientAddress:
+    """The visitor's address; `forwarded_for` and `forwarded` are the headers of those names as they arrived.
+
+    Where both headers are there and do not agree, one of them is not the proxy's and nothing is sent: which
+    one, only the proxy's configuration knows. `accept_private` is for laboratories.
+    """
+    hops_for = [hop for line in forwarded_for for hop in line.split(",") if hop.strip()]
+    hops_forwarded = [
+        _for_of(element) for line in forwarded for element in line.split(",") if element.strip()
+    ]
+    by_for = _walk(peer, hops_for, trusted_proxies)
+    if not hops_forwarded:
+        return _judge(by_for, "x-forwarded-for", accept_private)
+    by_forwarded = _walk(peer, hops_forwarded, trusted_proxies)
+    if hops_for and by_for.address != by_forwarded.address:
+        return _none("X-Forwarded-For and Forwarded disagree; let the proxy remove the one it does not write")
+    return _judge(by_forwarded, "forwarded", accept_private)
+
+
+def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """CIDRs, or single addresses. Raises ValueError with the text that is neither."""
+    return tuple(map(ip_network, texts))
+
+
+def parse_hop(text: str) -> Address | None:
+    """One hop as proxies write it, with port, brackets, zone, quotes or IPv4 in IPv6; None if unreadable."""
+    text = text.strip().removeprefix('"').removesuffix('"')
+    if hop := _IPV6_HOP.fullmatch(text) or _IPV4_HOP.fullmatch(text):
+        text = hop[1]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def is_public(address: Address) -> bool:
+    """Whether it can be a visitor's on the internet. Documentation ranges count as public."""
+    if any(address in network for network in _DOCUMENTATION):
+        return True
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def _walk(peer: str | None, hops: Sequence[str], trusted: Sequence[Network]) -> _Hop:
+    for is_peer, text in _from_the_right(peer, hops):
+        address = parse_hop(text)
+        if address is None:
+            return _Hop(None, is_peer, "the first hop that is no trusted proxy is not written as an address")
+        if not any(address in network for network in trusted):
+            return _Hop(address, is_peer)
+    return _Hop(None, False, "every hop is a trusted proxy, and none of them named a visitor")
+
+
+def _from_the_right(peer: str | None, hops: Sequence[str]) -> Iterator[tuple[bool, str]]:
+    yield True, peer or ""
+    for hop in reversed(hops):
+        yield False, hop
+
+
+def _for_of(element: str) -> str:
+    """The `for` of one element of a Forwarded header; empty, and so unreadable, unless there is just one.
+
+    The caller splits at every comma and this at every semicolon, though quoted texts may hold both: an
+    address holds neither, and so a quote that a visitor left open cannot swallow what the proxy wrote next.
+    """
+    pairs = (pair.partition("=") for pair in element.split(";"))
+    values = [value.strip() for name, _, value in pairs if name.strip().lower() == "for"]
+    return values[0] if len(values) == 1 else ""
+
+
+def _judge(hop: _Hop, header: AddressSource, accept_private: bool) -> ClientAddress:
+    if hop.address is None:
+        return _none(hop.problem)
+    if not is_public(hop.address) and not accept_private:
+        return _none("the first hop that is no trusted proxy is not a public address")
+    return ClientAddress(
+        address=str(hop.address),
+        family="ipv4" if hop.address.version == 4 else "ipv6",
+        source="peer" if hop.is_peer else header,
+        why=(
+            "the other end of the connection"
+            if hop.is_peer
+            else f"the first hop from the right of {header} that is no trusted proxy"
+        ),
+    )
+
+
+def _none(why: str) -> ClientAddress:
+    return ClientAddress(address=None, family=None, source="none", why=why)
