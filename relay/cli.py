@@ -5,6 +5,7 @@ tried, with one line on stderr that says why and what to do.
 """
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -37,7 +38,7 @@ from relay.web.signin import make_sign_in_link
 
 GRACE_SECONDS: Final = 5
 REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN)
-EXPLAIN: Final[dict[str, Callable[[Json], Json]]] = {
+EXPLAIN: Final[dict[str, Callable[[object], Json]]] = {
     "hash": explain_hash,
     "request": explain_request,
     "event": explain_event,
@@ -153,7 +154,7 @@ async def _serve(settings: Settings) -> None:
 )
 def sandbox(checking: bool, port_base: int | None, data: Path | None) -> None:
     """A demo shop, the relay and the Meta twin on loopback, until Ctrl-C."""
-    configure_logs("text")
+    configure_logs("text", level=logging.WARNING if checking else logging.INFO)
     with _folder(data) as folder:
         if checking:
             _check(folder, port_base)
@@ -226,22 +227,23 @@ def snippet(config: Path) -> None:
 @main.command()
 @click.argument("kind", type=click.Choice(list(EXPLAIN)))
 def explain(kind: str) -> None:
-    """What would be sent, and why: JSON lines on stdin, JSON lines on stdout."""
+    """What would be sent, and why: JSON lines from stdin to stdout; exit code 1 if one was no good."""
     failed = False
     for line in sys.stdin.buffer:
         if line.strip():
-            answer, understood = _explain_line(EXPLAIN[kind], line)
-            failed = failed or not understood
+            answer = _explain_line(EXPLAIN[kind], line)
+            failed = failed or "error" in answer
             click.echo(msgspec.json.encode(answer))
             sys.stdout.flush()
     sys.exit(1 if failed else 0)
 
 
-def _explain_line(explain_row: Callable[[Json], Json], line: bytes) -> tuple[Json, bool]:
+def _explain_line(explain_row: Callable[[object], Json], line: bytes) -> Json:
     try:
-        return explain_row(msgspec.json.decode(line, type=Json)), True
-    except (msgspec.MsgspecError, RelayError, RecursionError) as error:
-        return {"error": f"Not a line that can be explained: {error}"}, False
+        row = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return {"error": f"This line is not JSON: {error}. Write one JSON object per line."}
+    return explain_row(row)
 
 
 @main.command()

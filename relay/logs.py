@@ -8,7 +8,7 @@ import structlog
 from structlog.typing import Processor
 
 
-def configure_logs(log_format: Literal["text", "json"]) -> None:
+def configure_logs(log_format: Literal["text", "json"], *, level: int = logging.INFO) -> None:
     """Called once, by the command line. Libraries speak from WARNING up; tracebacks show no local values."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -24,7 +24,7 @@ def configure_logs(log_format: Literal["text", "json"]) -> None:
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     handler = logging.StreamHandler()
@@ -38,4 +38,4 @@ def configure_logs(log_format: Literal["text", "json"]) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("relay").setLevel(logging.INFO)
+    logging.getLogger("relay").setLevel(level)

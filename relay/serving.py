@@ -37,8 +37,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        # create_server adds the address to the system's words, and it is in the sentence already.
+        reason = (error.strerror or str(error)).partition(" (while")[0]
         raise RelayError(
-            f"Cannot listen on {host} port {port}: {error.strerror}. Stop what uses it, or choose another."
+            f"Cannot listen on {host} port {port}: {reason}. Stop what uses it, or choose another."
         ) from None
 
 

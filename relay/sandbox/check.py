@@ -15,6 +15,7 @@ from relay.web.receipt_view import ReceiptsOfEvent
 
 LIMIT_SECONDS: Final = 60
 LOOK_AGAIN_SECONDS: Final = 0.1
+WIDTH: Final = 38  # of a half in the printed receipt: a UUID fits, a user agent is cut
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,9 @@ async def check(folder: Path, port_base: int | None) -> Checked:
             f"The check waited {LIMIT_SECONDS} s in vain for {step}. Try by hand: `counterfoil sandbox`."
         ) from None
     visitor = (
-        f"a real browser ({chromium})" if chromium else "plain HTTP requests, since no browser was found"
+        f"a real browser ({chromium})"
+        if chromium
+        else "plain HTTP requests, since no browser that can be driven was found"
     )
     return Checked(visitor=visitor, view=view, troubles=troubles(view))
 
@@ -86,19 +89,24 @@ def receipt_text(view: ReceiptsOfEvent) -> list[str]:
     for receipt in view.receipts:
         lines += [
             f"Receipt of {receipt.event_name} {receipt.event_id}, pixel {receipt.pixel}",
-            f"  {receipt.headline}",
+            receipt.headline,
             "",
-            f"  {'':<16}{'browser half':<44}server half",
-            *(
-                f"  {row.field:<16}{row.browser or '-':<44}{row.server or '-'}  {row.mark}"
-                for row in receipt.compared
-            ),
+            _row("", "browser half", "server half", ""),
+            *(_row(row.field, row.browser or "-", row.server or "-", row.mark) for row in receipt.compared),
             "",
             *(f"  {moment.after_ms:>7} ms  {moment.label}" for moment in receipt.timeline),
             "",
-            *(f"  {verdict.profile:<18}{verdict.sentence}" for verdict in receipt.verdicts),
+            *(f"  {verdict.profile:<17} {verdict.sentence}" for verdict in receipt.verdicts),
             "",
         ]
-    counted = view.twin_counted or {}
-    lines += [f"  The twin counts under {profile}: {names}" for profile, names in counted.items()]
+    for profile, counted in (view.twin_counted or {}).items():
+        names = ", ".join(f"{number} {name}" for name, number in counted.items())
+        lines.append(f"  {profile:<17} counted by the twin: {names}")
     return lines
+
+
+def _row(field: str, browser: str, server: str, mark: str) -> str:
+    def fit(text: str) -> str:
+        return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+
+    return f"  {field:<15} {fit(browser):<{WIDTH}}  {fit(server):<{WIDTH}}  {mark}".rstrip()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,19 +43,22 @@ async def open_sandbox(folder: Path, port_base: int | None = PORT_BASE) -> Async
     The twin starts first and stops last, so that the courier's last call finds it.
     """
     ports = (0, 0, 0) if port_base is None else (port_base + 20, port_base, port_base + 10)
-    meta, relay, shop = (listen(HOST, port) for port in ports)
-    meta_url, relay_url, shop_url = (f"http://{HOST}:{each.getsockname()[1]}" for each in (meta, relay, shop))
-    sandbox = Sandbox(
-        shop=shop_url,
-        links=Links(relay=relay_url, meta=meta_url, site_key=SITE_KEY, pixel=PIXEL),
-        settings=sandbox_settings(folder, relay_url=relay_url, meta_url=meta_url, shop_url=shop_url),
-    )
-    async with (
-        serving(create_twin(), meta, grace_seconds=1),
-        serving(create_app(sandbox.settings, environ=ENVIRON), relay, grace_seconds=3),
-        serving(create_shop(sandbox.links), shop, grace_seconds=1),
-    ):
-        yield sandbox
+    with ExitStack() as listening:
+        meta, relay, shop = (listening.enter_context(listen(HOST, port)) for port in ports)
+        meta_url, relay_url, shop_url = (
+            f"http://{HOST}:{each.getsockname()[1]}" for each in (meta, relay, shop)
+        )
+        sandbox = Sandbox(
+            shop=shop_url,
+            links=Links(relay=relay_url, meta=meta_url, site_key=SITE_KEY, pixel=PIXEL),
+            settings=sandbox_settings(folder, relay_url=relay_url, meta_url=meta_url, shop_url=shop_url),
+        )
+        async with (
+            serving(create_twin(), meta, grace_seconds=1),
+            serving(create_app(sandbox.settings, environ=ENVIRON), relay, grace_seconds=3),
+            serving(create_shop(sandbox.links), shop, grace_seconds=1),
+        ):
+            yield sandbox
 
 
 def sandbox_settings(folder: Path, *, relay_url: str, meta_url: str, shop_url: str) -> Settings:

@@ -79,9 +79,15 @@ def create_shop(links: Links) -> Starlette:
     def page(name: str) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
             product = next((p for p in PRODUCTS if p.id == request.path_params.get("id")), None)
-            if name == "product" and product is None:
-                return _render(templates, request, "missing", links, status=404)
-            return _render(templates, request, name, links, product=product)
+            missing = name == "missing" or (name == "product" and product is None)
+            nonce = secrets.token_urlsafe(16)
+            return templates.TemplateResponse(
+                request,
+                "missing.html" if missing else f"{name}.html",
+                {"nonce": nonce, "product": product},
+                status_code=404 if missing else 200,
+                headers={"content-security-policy": content_security_policy(links, nonce)},
+            )
 
         return show
 
@@ -96,21 +102,6 @@ def create_shop(links: Links) -> Starlette:
             Route("/{path:path}", page("missing")),
         ]
     )
-
-
-def _render(
-    templates: Jinja2Templates,
-    request: Request,
-    name: str,
-    links: Links,
-    *,
-    product: Product | None = None,
-    status: int = 200,
-) -> Response:
-    nonce = secrets.token_urlsafe(16)
-    headers = {"content-security-policy": content_security_policy(links, nonce), "cache-control": "no-cache"}
-    context = {"nonce": nonce, "product": product}
-    return templates.TemplateResponse(request, f"{name}.html", context, status_code=status, headers=headers)
 
 
 def content_security_policy(links: Links, nonce: str) -> str:

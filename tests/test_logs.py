@@ -1,0 +1,55 @@
+"""Log lines: one object per line for machines, and never the values that were at hand."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from relay.logs import configure_logs
+
+SECRET = "ada@example.com"
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
+    logging.getLogger("relay").setLevel(logging.NOTSET)
+
+
+def fail_with_a_secret_at_hand() -> None:
+    email = SECRET
+    raise ValueError(len(email))
+
+
+def test_json_lines_carry_level_time_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json")
+    structlog.get_logger("relay.web").info("store.opened", rows=3)
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    ours, theirs = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (ours["event"], ours["level"], ours["rows"]) == ("store.opened", "info", 3)
+    assert ours["timestamp"].endswith("Z")
+    assert (theirs["event"], theirs["level"]) == ("Invalid HTTP request received.", "warning")
+
+
+def test_libraries_do_not_tell_what_they_request(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("text")
+    logging.getLogger("httpx").info("HTTP Request: GET https://graph.facebook.com/")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_traceback_shows_no_local_values(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json" if log_format == "json" else "text")
+    try:
+        fail_with_a_secret_at_hand()
+    except ValueError:
+        structlog.get_logger("relay.web").exception("request.failed")
+    said = capsys.readouterr().err
+    assert "fail_with_a_secret_at_hand" in said
+    assert SECRET not in said
