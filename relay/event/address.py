@@ -21,6 +21,8 @@ AddressSource = Literal["peer", "x-forwarded-for", "forwarded", "none"]
 _DOCUMENTATION: Final = tuple(
     map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
 )
+_UNREADABLE_PEER: Final = "the connection's other end has no IP address"
+_UNREADABLE_HOP: Final = "the first hop from the right that is no trusted proxy does not name an address"
 _PORT: Final = r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?"
 _IPV4_HOP: Final = re.compile(rf"([0-9.]+){_PORT}")
 _IPV6_HOP: Final = re.compile(rf"\[([^\[\]]+)\]{_PORT}")
@@ -97,7 +99,7 @@ def _walk(peer: str | None, hops: Sequence[str], trusted: Sequence[Network]) -> 
     for is_peer, text in _from_the_right(peer, hops):
         address = parse_hop(text)
         if address is None:
-            return _Hop(None, is_peer, "the first hop that is no trusted proxy is not written as an address")
+            return _Hop(None, is_peer, _UNREADABLE_PEER if is_peer else _UNREADABLE_HOP)
         if not any(address in network for network in trusted):
             return _Hop(address, is_peer)
     return _Hop(None, False, "every hop is a trusted proxy, and none of them named a visitor")

@@ -119,7 +119,7 @@ def explain_request(row: object) -> Json:
     domain = cookie_domain(host)
     return {
         "id": _id(row),
-        "fbc": _fbc(identity.fbc, asked),
+        "fbc": _shown_fbc(identity.fbc, asked),
         "fbp": identity.fbp,
         "client_ip_address": address.address,
         "cookie_domain": domain,
@@ -156,7 +156,7 @@ def explain_event(row: object, settings: Settings | None = None) -> Json:
     first = outbox[0]  # the pixels' events differ in nothing that is sent
     if first.fate is Fate.FILTERED:
         return _event_answer(row, None, str(first.fate_reason), first.why)
-    return _event_answer(row, _sent(first, asked), None, _why(first, asked))
+    return _event_answer(row, _sent(first, parsed, asked), None, _why(first, asked))
 
 
 def text_of(value: object) -> str | None:
@@ -177,9 +177,9 @@ def _page(host: str, query: Mapping[str, list[str] | str | None]) -> str:
     return f"{host if '//' in host else f'https://{host}'}/?{urlencode(given, doseq=True)}"
 
 
-def _fbc(fbc: str | None, asked: _Request) -> str | None:
-    """The fbc to show: made just now, and so without a known time, where the cookie does not hold it."""
-    if fbc is None or asked.now_ms is not None or fbc == (asked.cookies or {}).get("_fbc"):
+def _shown_fbc(fbc: str | None, asked: _Request, posted: str | None = None) -> str | None:
+    """The fbc with `<TS>` for its time where it was made just now and the row does not say when that is."""
+    if fbc is None or asked.now_ms is not None or fbc in (posted, (asked.cookies or {}).get("_fbc")):
         return fbc
     prefix, index, _, click_id = fbc.split(".", 3)
     return ".".join((prefix, index, TIMESTAMP, click_id))
@@ -203,7 +203,9 @@ def _site(asked: _EventRow, settings: Settings) -> Site:
 def _pixel_ids(asked: _EventRow, settings: Settings) -> tuple[str, ...]:
     site = _site(asked, settings)
     named = asked.event.get("pixel_ids") if site is _SITE and isinstance(asked.event, dict) else None
-    return tuple(named) if isinstance(named, list) else site.pixel_ids()
+    if isinstance(named, list):
+        return tuple(pixel for pixel in named if isinstance(pixel, str))
+    return site.pixel_ids()
 
 
 def _facts(asked: _EventRow, event: BrowserEvent) -> RequestFacts:
@@ -219,7 +221,7 @@ def _facts(asked: _EventRow, event: BrowserEvent) -> RequestFacts:
     )
 
 
-def _sent(outbox: OutboxEvent, asked: _EventRow) -> Json:
+def _sent(outbox: OutboxEvent, posted: BrowserEvent, asked: _EventRow) -> Json:
     """The event as Graph would get it, without what only a clock or the request could tell."""
     event = assemble(
         outbox.server_event,
@@ -228,6 +230,8 @@ def _sent(outbox: OutboxEvent, asked: _EventRow) -> Json:
     )
     if asked.now_ms is None:
         event["event_time"] = TIMESTAMP
+    if fbc := _shown_fbc(event["user_data"].get("fbc"), asked, posted.fbc):
+        event["user_data"]["fbc"] = fbc
     return event
 
 

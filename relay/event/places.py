@@ -36,11 +36,13 @@ def country_code(name: str) -> str | None:
 
 def table(lines: str) -> dict[str, str]:
     """`code name name …` → {name: code}, the code itself included; an indented line continues the last."""
-    table = {}
+    codes: dict[str, str] = {}
     for line in lines.replace("\n  ", " ").splitlines():
-        code, *names = line.split()
-        table.update(dict.fromkeys([code, *names], code))
-    return table
+        code = line.split()[0]
+        for name in line.split():
+            if codes.setdefault(name, code) != code:
+                raise ValueError(f"{name} is in the table twice")
+    return codes
 
 
 # code, alpha-3, names
