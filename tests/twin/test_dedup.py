@@ -9,7 +9,7 @@ HOUR = 3600
 OTHER_FBP = "fb.1.1596403881668.99"
 
 # What arrives: "b" browser, "s" server, a number is the seconds in between. Then what PROFILES count.
-TABLE = {
+TABLE: dict[str, tuple[list[str | int], tuple[int, ...]]] = {
     "browser, then server": (["b", 1, "s"], (1, 1, 1, 1)),
     "server, then browser": (["s", 1, "b"], (2, 1, 1, 2)),
     "server, then browser six minutes later": (["s", 360, "b"], (2, 1, 1, 2)),

@@ -1,4 +1,4 @@
-"""Diagnostics: each kind of trouble is found, counted against the events that could have it, and not elsewhere."""
+"""Diagnostics: each kind of trouble is found and counted against the events that could have it."""
 
 import msgspec
 import pytest

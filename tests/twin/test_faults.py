@@ -82,9 +82,9 @@ def test_a_late_request_is_received_only_when_its_time_has_come(meta_twin: MetaT
     meta_twin.fault("late", path="/tr/", seconds=600)
     asking = threading.Thread(target=lambda: httpx.get(f"{meta_twin.url}/tr/?id=1&ev=Lead", timeout=30))
     asking.start()
-    httpx.get(f"{meta_twin.url}/tr/?id=1&ev=Purchase")
     while meta_twin._call("GET", "/twin/faults")["waiting"]:
         pass
+    httpx.get(f"{meta_twin.url}/tr/?id=1&ev=Purchase")
     assert [event["event_name"] for event in meta_twin.state()["browser"]] == ["Purchase"]
     meta_twin._call("DELETE", "/twin/faults")
     asking.join(30)
@@ -215,8 +215,12 @@ def test_every_kind_of_fault_does_with_the_events_what_it_says(meta_twin: MetaTw
         b'{"what": "unknown"}',
         b'{"what": "reset", "count": 0}',
         b'{"what": "reset", "extra": 1}',
-    ]
-    + [b'{"what": "delay", "seconds": -1}', b"[1]", b'{"what": "status", "status": 99}', b"[" * 100_000],
+        b'{"what": "delay", "seconds": -1}',
+        b'{"what": "status", "status": 99}',
+        b"[1]",
+        b"[" * 100_000,
+    ],
+    ids=lambda body: body[:40].decode(),
 )
 def test_what_is_no_fault_is_refused_with_a_reason(twin: httpx.Client, body: bytes) -> None:
     answer = twin.post("/twin/faults", content=body, headers={"content-type": "application/json"})

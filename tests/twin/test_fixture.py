@@ -38,11 +38,14 @@ def test_closing_ends_the_thread_even_while_a_request_hangs() -> None:
     before = threading.active_count()
     with MetaTwin() as twin:
         twin.fault("accept_then_timeout", path="/tr/", seconds=600)
-        asking = threading.Thread(
-            target=lambda: pytest.raises(httpx.TransportError, httpx.get, f"{twin.url}/tr/?id=1&ev=L")
-        )
+        asking = threading.Thread(target=ask_and_be_cut, args=(f"{twin.url}/tr/?id=1&ev=Lead",))
         asking.start()
         while not twin.state()["browser"]:
             pass
     asking.join(30)
     assert threading.active_count() == before
+
+
+def ask_and_be_cut(url: str) -> None:
+    with pytest.raises(httpx.TransportError):
+        httpx.get(url, timeout=30)

@@ -122,7 +122,7 @@ def test_what_the_contract_allows_is_taken(twin: httpx.Client, changes: Json) ->
     assert answer.status_code == 200, answer.text
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Json, int | None]] = {
     "no event_name": ({"event_name": None}, 2804019),
     "empty event_name": ({"event_name": ""}, 2804019),
     "event_name is a number": ({"event_name": 5}, 2804019),
