@@ -3,36 +3,32 @@
 /** @typedef {import('./types.js').Options} Options */
 
 const STANDARD =
-  'AddPaymentInfo,AddToCart,AddToWishlist,CompleteRegistration,Contact,CustomizeProduct,Donate,FindLocation,' +
-  'InitiateCheckout,Lead,PageView,Purchase,Schedule,Search,StartTrial,SubmitApplication,Subscribe,ViewContent';
+  /^(Add(PaymentInfo|To(Cart|Wishlist))|C(ompleteRegistration|ontact|ustomizeProduct)|Donate|FindLocation|InitiateCheckout|Lead|PageView|Purchase|S(chedule|earch|tartTrial|ub(mitApplication|scribe))|ViewContent)$/;
 
-/** @param {string} name @returns {'track' | 'trackCustom'} */
-export const commandFor = (name) => (STANDARD.split(',').includes(name) ? 'track' : 'trackCustom');
+/** @param {string} name @param {unknown} single for one named pixel */
+export const commandFor = (name, single) =>
+  'track' + (single ? 'Single' : '') + (STANDARD.test(name) ? '' : 'Custom');
 
 /**
  * One of `track`, `trackCustom`, `trackSingle`, `trackSingleCustom`; undefined for all else, which is not ours.
- * @param {ArrayLike<unknown>} args
+ * @param {ArrayLike<any>} args
  */
 export const readCall = (args) => {
-  const match = /^track(Single)?(Custom)?$/.exec(String(args[0]));
-  const at = match?.[1] ? 2 : 1;
-  const name = args[at];
+  const match = /^track(Single)?(Custom)?$/.exec(args[0]);
+  const first = match?.[1] ? 2 : 1;
+  const name = args[first];
   if (!match || typeof name !== 'string') return;
-  const options = /** @type {Options | undefined} */ (args[at + 2]);
-  const given = options?.eventID ?? options?.event_id;
-  return { name, data: args[at + 1], pixel: match[1] && String(args[1]), id: given && String(given) };
-};
-
-/**
- * The same call carrying the id; every other argument and option as it was.
- * @param {ArrayLike<unknown>} args
- * @param {string} id
- * @returns {unknown[]}
- */
-export const withId = (args, id) => {
-  const call = Array.from(args);
-  const at = /^trackSingle/.test(String(call[0])) ? 4 : 3;
-  // Assigned by index: the data before it may have been left out.
-  call[at] = { ...Object(call[at]), eventID: id };
-  return call;
+  const given = /** @type {Options | null | undefined} */ (args[first + 2]);
+  return {
+    name,
+    data: args[first + 1],
+    options: { eventID: given?.eventID ?? given?.event_id, pixelIds: match[1] ? [String(args[1])] : undefined },
+    /** @param {string} eventID @returns {unknown[]} the same call, every other argument and option as it was */
+    with(eventID) {
+      const call = Array.from(args);
+      // Assigned by index: the data before it may have been left out.
+      call[first + 2] = { ...given, eventID };
+      return call;
+    },
+  };
 };

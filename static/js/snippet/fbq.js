@@ -1,10 +1,11 @@
 // The page's `fbq`: every call of it passes here once, wherever the page keeps its references.
 
-import { commandFor, readCall, withId } from './calls.js';
-import { find } from './events.js';
-import { consent, isOpen, onOpen } from './gate.js';
+import { commandFor, readCall } from './calls.js';
+import { events, find } from './events.js';
+import { isOpen, setConsent } from './gate.js';
 import { identify } from './identity.js';
-import { dispatched } from './leg.js';
+import { arm, dispatched } from './leg.js';
+import { handOver } from './post.js';
 import { guard } from './site.js';
 import { begin } from './track.js';
 
@@ -13,87 +14,80 @@ import { begin } from './track.js';
 /** @type {Fbq | undefined} */
 let adopted;
 
-/** Calls of ours that wait for the page's `fbq`. @type {(() => void)[]} */
-const waiting = [];
+/** Calls of ours that wait for the page's `fbq`, and for somebody who sees the page. @type {unknown[][]} */
+const calls = [];
 
-/** @type {Record<string, import('./types.js').Transport>} */
-const TRANSPORTS = { GET: 'image', POST: 'form', BEACON: 'beacon', FETCH: 'fetch' };
+/** Where the gate is open: mint what is missing, fire what waits, hand over what is ready. */
+export const resume = guard(() => {
+  if (!isOpen()) return;
+  identify();
+  events.forEach((tracked) => (tracked.ready ? handOver : arm)(tracked));
+  while (adopted && calls[0]) guard(adopted)(.../** @type {unknown[]} */ (calls.shift()));
+});
 
 /**
  * A call on its way to Meta's script: given an id if it lacks one, and noted, once.
- * @template {ArrayLike<unknown>} A
- * @param {A} args
- * @returns {A | unknown[]}
+ * @param {ArrayLike<unknown>} args
  */
 const rewrite = (args) =>
   guard(() => {
-    if (args[0] === 'consent') consent(args[1]);
+    if (args[0] === 'consent') {
+      setConsent(args[1]);
+      resume();
+    }
     const call = readCall(args);
-    if (!call || (call.id && find(call.id, call.name, call.pixel))) return args;
-    const id = begin(call.name, call.data, { eventID: call.id, pixelIds: call.pixel ? [call.pixel] : undefined });
-    return id ? withId(args, id) : args;
+    const id = call && begin(call.name, call.data, call.options);
+    return id && call.with(id);
   })() || args;
-
-/** Meta's own notice that it has sent something; undocumented, so only where it is there. @param {Fbq} fbq */
-const listen = guard((/** @type {Fbq} */ fbq) => {
-  fbq.getFbeventsModules?.('SignalsFBEventsEvents').fired.listen(
-    guard((/** @type {string} */ how, /** @type {any} */ payload) => {
-      const tracked = find(payload.get('eid'), payload.get('ev'), payload.get('id'));
-      // Those that we saw leave are followed already.
-      if (tracked && tracked.event.pixel.dispatched_ms == null) dispatched(tracked, TRANSPORTS[how] || 'unknown');
-    }),
-  );
-});
 
 /** Stand in the stub's two ways out: its queue, and the method that Meta's script puts there. @param {Fbq} fbq */
 const intercept = (fbq) => {
-  const { queue } = fbq;
-  queue?.forEach((args, index) => (queue[index] = rewrite(args)));
-  if (queue) queue.push = (...calls) => Array.prototype.push.apply(queue, calls.map(rewrite));
+  const { queue = [] } = fbq;
+  queue.forEach((args, index) => (queue[index] = rewrite(args)));
+  queue.push = (...args) => queue.splice(queue.length, 0, ...args.map(rewrite)).length;
 
   /** @type {Fbq['callMethod']} */
   let current;
   /** @param {Fbq['callMethod']} method */
-  const wrap = (method) => {
+  const set = guard((/** @type {Fbq['callMethod']} */ method) => {
     // A wrapper per method: another script may wrap what it reads here, and put that back.
-    current = method && function (...args) {
-      return method.apply(this, rewrite(args));
+    current = method && /** @this {unknown} @param {unknown[]} args */ function (...args) {
+      return method.apply(this, /** @type {unknown[]} */ (rewrite(args)));
     };
-    if (method) listen(fbq);
-  };
-  wrap(fbq.callMethod);
-  Object.defineProperty(fbq, 'callMethod', { configurable: true, enumerable: true, get: () => current, set: wrap });
+    // Meta's own notice that it has sent something: undocumented, so only where it is there.
+    fbq.getFbeventsModules?.('SignalsFBEventsEvents').fired.listen((/** @type {unknown} */ _, /** @type {any} */ payload) => {
+      const tracked = find(payload.get('eid'), payload.get('ev'), payload.get('id'));
+      // Those that were seen to leave are followed already.
+      if (tracked && tracked.event.pixel.dispatched_ms == null) dispatched(tracked, 'unknown');
+    });
+  });
+  set(fbq.callMethod);
+  Object.defineProperty(fbq, 'callMethod', { get: () => current, set, configurable: true });
 };
-
-const release = () => {
-  if (adopted && !document.prerendering) waiting.splice(0).forEach((call) => call());
-};
-
-onOpen(release);
 
 /** Take the page's `fbq` as it stands now: before Meta's script, or after it. */
 export const adopt = guard(() => {
   const { fbq } = window;
-  if (typeof fbq !== 'function' || fbq === adopted) return;
+  if (!fbq || fbq === adopted) return;
   adopted = fbq;
   // Undocumented: the lock of a consent that was revoked before we came.
-  if (fbq.instance?.locks?._locks?.consent) consent('revoke');
+  if (fbq.instance?.locks?._locks?.consent) setConsent('revoke');
   intercept(fbq);
-  if (isOpen()) identify();
-  release();
+  resume();
 });
 
-/** Wait for the base code where we are first. Its script runs to the end before we look at what it has queued. */
+/** Wait for the base code where we are first. Its script runs to its end before we look at what it has queued. */
 export const awaitFbq = () => {
-  if (window.fbq) return adopt();
-  Object.defineProperty(window, 'fbq', {
-    configurable: true,
-    get: () => undefined,
-    set(value) {
-      Object.defineProperty(window, 'fbq', { value, configurable: true, enumerable: true, writable: true });
-      queueMicrotask(adopt);
-    },
-  });
+  adopt();
+  if (!adopted)
+    Object.defineProperty(window, 'fbq', {
+      configurable: true,
+      get() {},
+      set(value) {
+        Object.defineProperty(window, 'fbq', { value, configurable: true, enumerable: true, writable: true });
+        queueMicrotask(adopt);
+      },
+    });
 };
 
 /**
@@ -104,13 +98,9 @@ export const awaitFbq = () => {
  * @param {string[]} [pixelIds]
  */
 export const fire = (name, data, eventID, pixelIds) => {
-  const command = commandFor(name);
-  waiting.push(
-    guard(() => {
-      if (!pixelIds) adopted?.(command, name, data, { eventID });
-      else for (const id of pixelIds) adopted?.(command.replace('track', 'trackSingle'), id, name, data, { eventID });
-    }),
-  );
+  const rest = [name, data, { eventID }];
+  const command = commandFor(name, pixelIds);
+  calls.push(...(pixelIds ? pixelIds.map((pixel) => [command, pixel, ...rest]) : [[command, ...rest]]));
   adopt();
-  release();
+  resume();
 };

@@ -1,56 +1,48 @@
 // The way in: `window.counterfoil`, and the moments of the page's life at which something is due.
 
-import { uuid, events } from './events.js';
-import { adopt, awaitFbq, fire } from './fbq.js';
-import { isOpen, onOpen } from './gate.js';
-import { identify } from './identity.js';
-import { arm } from './leg.js';
+import { uuid } from './events.js';
+import { adopt, awaitFbq, fire, resume } from './fbq.js';
 import { restore } from './outbox.js';
-import { flush, handOver, leave } from './post.js';
+import { flush, leave } from './post.js';
 import { watchRequests } from './requests.js';
 import { inspect } from './script.js';
-import { guard, log, site } from './site.js';
+import { guard, site } from './site.js';
 import { begin } from './track.js';
 
 const RESTORE_MS = 3000; // the page's own start comes first
 
 /** @type {import('./types.js').Counterfoil} */
 const counterfoil = (command, name, data, options = {}) => {
-  if (command !== 'track' || !name) return void log('unknown call', command);
-  const id = String(options.eventID || uuid());
+  if (command !== 'track') return;
+  const eventID = String(options.eventID || uuid());
   // One id, one event: a repeated call does not fire the Pixel again.
-  if (begin(name, data, { ...options, eventID: id })) fire(name, data, id, options.pixelIds);
-  return id;
-};
-
-const whenOpen = () => {
-  identify();
-  events.forEach((tracked) => (tracked.ready ? handOver(tracked) : arm(tracked)));
+  if (begin(name, data, { ...options, eventID })) fire(name, data, eventID, options.pixelIds);
+  return eventID;
 };
 
 const whenLoaded = () => {
   adopt();
+  resume();
   inspect();
-  if (isOpen()) identify();
 };
 
-const start = () => {
-  const { q } = window.counterfoil || {};
-  window.counterfoil = guard(counterfoil);
-  window.counterfoil.live = true;
+const start = guard(() => {
+  const early = window.counterfoil?.q || [];
+  const api = Object.assign(guard(counterfoil), { live: true });
+  window.counterfoil = api;
   watchRequests();
   awaitFbq();
-  q?.forEach((call) => window.counterfoil?.apply(null, call));
-  onOpen(whenOpen);
+  for (const call of early) api(.../** @type {[string, string]} */ (Array.from(call)));
   inspect();
   if (document.readyState === 'complete') whenLoaded();
-  else addEventListener('load', guard(whenLoaded));
+  addEventListener('load', whenLoaded);
   addEventListener('pagehide', leave);
-  document.addEventListener('visibilitychange', () => (document.visibilityState === 'hidden' ? leave() : flush()));
+  document.addEventListener('visibilitychange', () => (document.hidden ? leave() : flush()));
+  document.addEventListener('prerenderingchange', resume);
   setTimeout(() => {
     restore();
     flush();
   }, RESTORE_MS);
-};
+});
 
-if (site && !window.counterfoil?.live) guard(start)();
+if (site && !window.counterfoil?.live) start();

@@ -12,24 +12,28 @@ import { log } from './site.js';
 const LOAD_MS = 6000; // Meta's script has this long to take an event off its queue
 const SETTLE_MS = 2500; // and its request this long to be answered
 
-/** Better knowledge ranks higher; the relay ranks alike. @type {Record<State, number>} */
-const RANK = { undispatched: 0, pending: 1, off: 2, blocked: 3, late: 4, sent: 5 };
+/**
+ * How much a state knows, by its initial: undispatched, pending, off, blocked, late, sent. The relay ranks alike.
+ * @param {string} state
+ */
+const rank = (state) => 'upobls'.indexOf(state[0]);
 
 /**
+ * The leg is settled, or a deadline has passed.
  * @param {Tracked} tracked
  * @param {State} state
  * @param {string} evidence
  */
 export const report = (tracked, state, evidence) => {
-  const leg = tracked.event.pixel;
-  if (RANK[state] < RANK[leg.state]) return;
+  const { event, told = '' } = tracked;
+  const leg = event.pixel;
+  if (rank(state) < rank(leg.state)) return;
   // The relay was told that nothing would come, and then it came.
-  if (state === 'sent' && /^[ub]/.test(tracked.told || '')) state = 'late';
-  leg.state = state;
+  leg.state = state === 'sent' && /^[bu]/.test(told) ? 'late' : state;
   leg.evidence = evidence;
-  if (RANK[state] > RANK.off) leg.settled_ms = age(tracked);
+  if (rank(state) > 2) leg.settled_ms = age(tracked);
   tracked.ready = true;
-  log(tracked.event.event_name, tracked.event.event_id, signature(tracked), leg.dispatched_ms, leg.settled_ms, 'ms');
+  log(event.event_name, event.event_id, signature(tracked), leg.dispatched_ms, leg.settled_ms);
   handOver(tracked);
 };
 
@@ -42,16 +46,14 @@ export const report = (tracked, state, evidence) => {
 export const dispatched = (tracked, transport, seen) => {
   const leg = tracked.event.pixel;
   leg.dispatched_ms ??= age(tracked);
-  leg.transport = transport;
   leg.seen ??= seen;
+  leg.transport = transport;
   if (leg.state === 'undispatched') {
     leg.state = 'pending';
     leg.evidence = 'unload';
   }
   tracked.requests++;
-  setTimeout(() => {
-    if (tracked.requests) report(tracked, 'pending', 'settle-timeout');
-  }, SETTLE_MS);
+  setTimeout(() => tracked.requests && report(tracked, 'pending', 'settle-timeout'), SETTLE_MS);
 };
 
 /**
@@ -61,12 +63,16 @@ export const dispatched = (tracked, transport, seen) => {
  * @param {string} evidence
  */
 export const settled = (tracked, state, evidence) => {
-  if (!tracked.outcome || RANK[state] > RANK[tracked.outcome[0]]) tracked.outcome = [state, evidence];
+  const { outcome = [state, evidence] } = tracked;
+  tracked.outcome = rank(state) < rank(outcome[0]) ? outcome : [state, evidence];
   if (!--tracked.requests) report(tracked, ...tracked.outcome);
 };
 
+/** It never left, and nothing has been said about it yet. @param {Tracked} tracked */
+export const isWaiting = ({ ready, event }) => !ready && event.pixel.dispatched_ms == null;
+
 /**
- * Start the time in which Meta's script has to send the event. Under a closed gate the Pixel waits too, so the time
+ * Start the time in which Meta's script has to send the event. Behind a closed gate the Pixel waits too, so the time
  * starts again when it opens.
  * @param {Tracked} tracked
  */
@@ -75,7 +81,6 @@ export const arm = (tracked) => {
   tracked.armed = true;
   setTimeout(() => {
     tracked.armed = false;
-    if (isOpen() && tracked.event.pixel.dispatched_ms == null)
-      report(tracked, 'undispatched', window.fbq?.callMethod ? 'locked' : 'noscript');
+    if (isOpen() && isWaiting(tracked)) report(tracked, 'undispatched', window.fbq?.callMethod ? 'locked' : 'noscript');
   }, LOAD_MS);
 };

@@ -2,133 +2,106 @@
 
 import { find } from './events.js';
 import { dispatched, settled } from './leg.js';
-import { reaches } from './reach.js';
+import { forbidCanary, reach } from './reach.js';
 import { guard } from './site.js';
 
 /** @typedef {import('./types.js').State} State */
-/** @typedef {import('./types.js').Transport} Transport */
-/** @typedef {{url: string, socket: boolean, settle: (state: State, evidence: string) => void, probe: (what: string) => void}} Request */
+/** @typedef {{url: string, connects: boolean, end: (state: State, evidence: string) => void, judge: (what: string) => void}} Request */
 
 /** Those under way. @type {Set<Request>} */
 const open = new Set();
 
-/**
- * The parameters of a request to the Pixel's path; undefined for any other address.
- * @param {string} url
- * @param {unknown} [body] FormData or URLSearchParams
- */
-export const readRequest = (url, body) => {
-  if (!/\/tr\/?(\?|$)/.test(url)) return;
-  const fields = /** @type {Iterable<[string, string]>} */ (body && typeof body === 'object' ? body : []);
-  return new URLSearchParams([...new URL(url, location.href).searchParams, ...fields]);
-};
+/** @type {Record<import('./reach.js').Reach, State>} */
+const STATE_BY_REACH = { reach: 'sent', noreach: 'blocked', unknown: 'pending' };
 
-/** What the receipt compares, as the Pixel itself spelt it. @param {URLSearchParams} params */
-export const readSeen = (params) => {
-  /** @param {string} name */
-  const read = (name) => params.get(name) ?? undefined;
-  return {
-    event_name: read('ev'),
-    event_id: read('eid'),
-    fbp: read('fbp'),
-    fbc: read('fbc'),
-    value: read('cd[value]'),
-    currency: read('cd[currency]'),
-  };
-};
-
-/**
- * @param {Transport} transport
- * @param {unknown} address
- * @param {unknown} [body]
- * @returns {Request | undefined} undefined where the request is none of ours
- */
-const follow = (transport, address, body) => {
-  const url = String(address);
-  const params = readRequest(url, body);
-  const tracked = params && find(params.get('eid'), params.get('ev'), params.get('id'));
-  if (!tracked) return;
-  /** @type {Request} */
-  const request = {
-    url,
-    socket: transport === 'beacon' || transport === 'fetch',
-    settle: (state, evidence) => {
-      if (open.delete(request)) settled(tracked, state, evidence);
-    },
-    // With Timing-Allow-Origin the browser itself says that the request was made; else ask whether the host answers.
-    probe: async (what) => {
-      const entries = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByName(url));
-      if (entries.some((entry) => entry.requestStart > 0)) return request.settle('sent', 'timing');
-      const reach = await reaches(url.split('?')[0]);
-      if (reach) request.settle('sent', what + '+reach');
-      else if (reach === false) request.settle('blocked', what + '+noreach');
-      else request.settle('pending', what + '+unknown');
-    },
-  };
-  open.add(request);
-  dispatched(tracked, transport, readSeen(params));
-  return request;
-};
-
-// A policy of the page that forbids the request is certain, and comes beside the ambiguous error.
-document.addEventListener('securitypolicyviolation', ({ blockedURI, disposition, effectiveDirective }) => {
-  if (disposition !== 'enforce' || !blockedURI) return;
-  open.forEach((request) => {
-    if (request.url.startsWith(blockedURI) && request.socket === (effectiveDirective === 'connect-src'))
-      request.settle('blocked', 'csp');
-  });
-});
+/** The request that a call makes; undefined where it is none of the Pixel's, or none with an id of ours. */
+const follow = guard(
+  /**
+   * @param {import('./types.js').Transport} transport
+   * @param {unknown} address
+   * @param {any} [body]
+   */
+  (transport, address, body) => {
+    const url = String(address);
+    if (!/\/tr\/?(\?|$)/.test(url)) return;
+    const params = new URLSearchParams(transport === 'form' ? /** @type {any} */ (new FormData(body)) : body || url.split('?')[1]);
+    const [event_name, event_id, pixel, fbp, fbc, value, currency] =
+      'ev,eid,id,fbp,fbc,cd[value],cd[currency]'.split(',').map((name) => params.get(name));
+    const tracked = find(event_id, event_name, pixel);
+    if (!tracked) return;
+    /** @type {Request} */
+    const request = {
+      url,
+      connects: transport === 'beacon' || transport === 'fetch',
+      end: (state, evidence) => open.delete(request) && settled(tracked, state, evidence),
+      // An end that proves nothing by itself. With Timing-Allow-Origin the browser says that the request was
+      // answered; else ask whether the host answers at all.
+      judge: async (what) => {
+        const entries = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByName(url));
+        if (entries.some((entry) => entry.requestStart)) return request.end('sent', 'timing');
+        const answer = await reach(url.split('?')[0]);
+        request.end(STATE_BY_REACH[answer], what + '+' + answer);
+      },
+    };
+    open.add(request);
+    dispatched(tracked, transport, { event_name, event_id, fbp, fbc, value, currency });
+    return request;
+  },
+);
 
 /**
- * Look at calls of a method before they happen, and at their answers; the method itself is not changed.
- * @param {any} owner
+ * Look at each use of a method or setter before it happens, and at its answer; what it does stays as it was.
+ * @param {object} owner
  * @param {string} name
- * @param {(self: any, args: any[]) => ((answer: any) => void) | undefined | void} look
+ * @param {(self: any, args: any[]) => ((answer: any) => void) | void} look
  */
 const watch = (owner, name, look) => {
-  const native = owner[name];
-  const safeLook = guard(look);
-  owner[name] = /** @this {any} @param {any[]} args */ function (...args) {
-    const after = safeLook(this, args);
+  const descriptor = /** @type {any} */ (Object.getOwnPropertyDescriptor(owner, name));
+  const kind = descriptor.set ? 'set' : 'value';
+  const native = descriptor[kind];
+  descriptor[kind] = /** @this {any} @param {any[]} args */ function (...args) {
+    const after = look(this, args);
     const answer = native.apply(this, args);
-    if (after) guard(after)(answer);
+    after?.(answer);
     return answer;
   };
+  Object.defineProperty(owner, name, descriptor);
 };
 
 /** Called once, before the Pixel sends anything. */
 export const watchRequests = () => {
-  const source = /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, 'src'));
-  const look = guard((/** @type {HTMLImageElement} */ image, /** @type {unknown} */ url) => {
+  watch(HTMLImageElement.prototype, 'src', (image, [url]) => {
     const request = follow('image', url);
     if (!request) return;
-    image.addEventListener('load', () => request.settle('sent', 'load'));
-    image.addEventListener('error', () => request.probe('error'));
-  });
-  Object.defineProperty(HTMLImageElement.prototype, 'src', {
-    ...source,
-    set(url) {
-      look(this, url);
-      source.set?.call(this, url);
-    },
+    image.addEventListener('load', () => request.end('sent', 'load'));
+    image.addEventListener('error', () => request.judge('error'));
   });
 
   watch(HTMLFormElement.prototype, 'submit', (form) => {
-    const request = follow('form', form.action, new FormData(form));
-    const frame = /** @type {HTMLIFrameElement | null} */ (document.getElementsByName(form.target)[0]);
-    frame?.addEventListener('load', () => {
-      // The first load may still be that of the empty frame, which is the page's own.
-      if (frame.contentDocument?.URL !== 'about:blank') request?.probe('form-load');
+    const request = follow('form', form.action, form);
+    if (!request) return;
+    // The first load may still be that of the empty frame, whose document is the page's own.
+    document.getElementsByName(form.target)[0]?.addEventListener('load', ({ target }) => {
+      if (!(/** @type {HTMLIFrameElement} */ (target).contentDocument)) request.judge('form-load');
     });
   });
 
+  // A refused beacon is no dispatch: the Pixel goes on to another transport.
   watch(Navigator.prototype, 'sendBeacon', (_, [url, body]) => (accepted) => {
-    // Refused beacons are no dispatch: the Pixel goes on to another transport.
-    if (accepted) follow('beacon', url, body)?.probe('beacon');
+    if (accepted) follow('beacon', url, body)?.judge('beacon');
   });
 
   watch(window, 'fetch', (_, [url, options]) => {
-    const request = follow('fetch', url?.url ?? url, options?.body);
-    return request && ((answer) => answer.then(() => request.settle('sent', 'fetch'), () => request.probe('error')));
+    const request = follow('fetch', url, options?.body);
+    return request && ((answer) => answer.then(() => request.end('sent', 'fetch'), () => request.judge('error')));
+  });
+
+  // A policy of the page is certain, and comes beside the ambiguous error.
+  document.addEventListener('securitypolicyviolation', ({ blockedURI, disposition, effectiveDirective }) => {
+    if (disposition === 'report') return;
+    const connects = effectiveDirective === 'connect-src';
+    if (connects) forbidCanary();
+    for (const request of open)
+      if (blockedURI && request.url.startsWith(blockedURI) && request.connects === connects) request.end('blocked', 'csp');
   });
 };

@@ -1,20 +1,19 @@
-// Meta's script itself: when the browser could not load it, no event of the page will go out.
+// Meta's script itself: where the browser could not load it, no event of the page goes out.
 
 import { events } from './events.js';
-import { report } from './leg.js';
-import { reaches } from './reach.js';
+import { isWaiting, report } from './leg.js';
+import { reach } from './reach.js';
 
 let failed = false;
 
-/** @param {unknown} element */
-const isMetas = (element) => element instanceof HTMLScriptElement && /\/fbevents\.js/.test(element.src);
+const isLoaded = () => window.fbq?.callMethod;
 
-/** Events that waited for the script that failed. Another copy may have come since. */
+/** @param {any} element */
+const isMetas = (element) => /\/fbevents\.js/.test(element.src);
+
+/** Events that wait for a script that failed. Another copy may have come since. */
 export const bury = () => {
-  if (!failed || window.fbq?.callMethod) return;
-  events.forEach((tracked) => {
-    if (!tracked.ready && tracked.event.pixel.dispatched_ms == null) report(tracked, 'blocked', 'script-error');
-  });
+  if (failed && !isLoaded()) events.filter(isWaiting).forEach((tracked) => report(tracked, 'blocked', 'script-error'));
 };
 
 const fail = () => {
@@ -22,12 +21,11 @@ const fail = () => {
   bury();
 };
 
-/** The failure may have happened before we came: the browser has an entry for it, and the host does not answer. */
+/** It may have failed before we came: the browser has done with it, and its host does not answer. */
 export const inspect = () => {
-  for (const { src } of [...document.scripts].filter(isMetas)) {
-    if (!window.fbq?.callMethod && performance.getEntriesByName(src).length)
-      reaches(src).then((reach) => reach === false && fail());
-  }
+  for (const script of document.scripts)
+    if (isMetas(script) && !isLoaded() && performance.getEntriesByName(script.src).length)
+      reach(script.src).then((answer) => answer === 'noreach' && fail());
 };
 
 addEventListener('error', ({ target }) => isMetas(target) && fail(), true);

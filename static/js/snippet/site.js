@@ -1,20 +1,17 @@
 // What the script tag says. Read while the script runs: `currentScript` is gone afterwards.
 
 const script = /** @type {HTMLScriptElement | null} */ (document.currentScript);
-const { site, endpoint: given, debug } = script?.dataset ?? {};
+const data = script?.dataset ?? {};
+const debugging = 'debug' in data || /[?&]counterfoil_debug=1/.test(location.search);
 
 /** The site key; without one the snippet stays silent. */
-export { site };
+export const { site } = data;
 
-/** Where posts go: the script's own origin unless the tag says otherwise. */
-export const endpoint = new URL(given || '/v1/events', given ? location.href : script?.src || location.href);
-
-const debugging = debug != null || /[?&]counterfoil_debug=1/.test(location.search);
+/** Where posts go: the script's own origin, unless the tag says otherwise. */
+export const endpoint = new URL(data.endpoint || '/v1/events', script?.src || location.href);
 
 /** @param {unknown[]} words never personal data */
-export const log = (...words) => {
-  if (debugging) console.info('counterfoil', ...words);
-};
+export const log = (...words) => debugging && console.info('counterfoil', ...words);
 
 /**
  * The snippet is a guest: whatever fails in here, the page must not notice.

@@ -1,5 +1,8 @@
 // What the snippet's modules share. Member names of `WireEvent` and `Leg` are those of docs/wire.md.
 
+export type State = 'sent' | 'late' | 'blocked' | 'off' | 'pending' | 'undispatched';
+export type Transport = 'image' | 'form' | 'beacon' | 'fetch' | 'none' | 'unknown';
+
 /** What is known of the Pixel's own request. The two times are milliseconds after the event. */
 export interface Leg {
   state: State;
@@ -7,21 +10,17 @@ export interface Leg {
   transport: Transport;
   dispatched_ms?: number;
   settled_ms?: number;
-  seen?: Record<string, string | undefined>;
+  seen?: Record<string, string | null>;
 }
-
-export type State = 'sent' | 'late' | 'blocked' | 'off' | 'pending' | 'undispatched';
-export type Transport = 'image' | 'form' | 'beacon' | 'fetch' | 'none' | 'unknown';
 
 export interface WireEvent {
   event_name: string;
   event_id: string;
   url: string;
-  referrer?: string;
+  referrer: string;
   fbp?: string;
   fbc?: string;
   custom_data: unknown;
-  user_data?: Record<string, string[]>;
   pixel_ids?: string[];
   pixel: Leg;
 }
@@ -29,19 +28,20 @@ export interface WireEvent {
 /** One event of this page, or one that an earlier page could not hand over. */
 export interface Tracked {
   event: WireEvent;
-  /** `performance.now()` of the event; below zero where it happened on an earlier page. */
+  /** `performance.now()` of the event; below zero where it happened before this page. */
   at: number;
-  /** Wall clock of the event: how the next page learns its age. */
-  wall: number;
+  /** The customer keys: those given, and those that are hashed. */
+  raw?: Record<string, unknown>;
+  hashed?: Record<string, string>;
   /** Pixel requests under way; one event is one request per pixel. */
   requests: number;
-  /** The best that one of its requests came to, as state and evidence. */
+  /** The best that one of them came to. */
   outcome?: [State, string];
-  /** The six seconds that Meta's script has to send it are running. */
+  /** The time that Meta's script has to send the event is running. */
   armed?: boolean;
-  /** Settled, or its deadline has passed: it may be posted. */
+  /** Settled, or a deadline has passed: it may be posted. */
   ready?: boolean;
-  /** Signature of the last report handed to the network, and of the last that the relay answered. */
+  /** The last report handed to the network, and the last that the relay answered. */
   told?: string;
   acknowledged?: string;
 }
@@ -64,9 +64,9 @@ export interface Fbq {
 }
 
 export interface Counterfoil {
-  (command: string, name?: string, data?: object, options?: Options): string | undefined;
+  (command: string, name: string, data?: object, options?: Options): string | undefined;
   /** Calls made before the script had loaded, kept by the page's stub. */
-  q?: ArrayLike<unknown>[];
+  q?: ArrayLike<any>[];
   /** Set by the script itself, so that a second copy yields. */
   live?: boolean;
 }
