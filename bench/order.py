@@ -1,8 +1,8 @@
 """Order, loss and double counting over randomised trials at the HTTP level.
 
-`python -m bench.order [--trials 1000] [--seed 1]` plays that many visitors against a real relay and the Meta twin, over
-real sockets: the Pixel's request leaves after a random delay or never, the post to the relay is early, late, repeated or
-upgraded, and the relay is restarted on its file again and again. Printed: a table a kind of visit, with the number of
+`python -m bench.order [--trials 1000] [--seed 1]` plays that many visitors against a real relay and the Meta
+twin, over real sockets: the Pixel's request leaves after a random delay or never, the post to the relay is
+early, late, repeated or upgraded, and the relay is restarted on its file again and again. Printed: a table a kind of visit, with the number of
 order violations (a server event before its browser twin), of lost events and of events that a dedup profile counts
 other than once. Times are a quarter of a real installation's, holds included.
 """
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,10 @@ def draw_visit(number: int, rng: random.Random) -> Visit:
     settled = arrival + rng.uniform(0.01, 0.3)
     kinds: dict[str, tuple[float | None, tuple[tuple[float, str, str], ...]]] = {
         "sent": (arrival, ((settled, "sent", "load"),)),
-        "sent, post repeated": (arrival, tuple((settled + n * 0.05, "sent", "load") for n in range(rng.randint(2, 5)))),
+        "sent, post repeated": (
+            arrival,
+            tuple((settled + n * 0.05, "sent", "load") for n in range(rng.randint(2, 5))),
+        ),
         "pending at unload": (arrival, ((rng.uniform(0.0, 0.5), "pending", "unload"),)),
         "pending, then sent": (arrival, ((0.01, "pending", "unload"), (settled, "sent", "load"))),
         "pending, Pixel cancelled": (None, ((rng.uniform(0.0, 0.5), "pending", "unload"),)),
@@ -76,7 +79,9 @@ class Bench:
             server=Server(graph_url=self.twin_url, accept_private_addresses=True),
             store=StoreSettings(path=str(folder / "order.db")),
             delivery=HOLDS,
-            site=(Site(key=SITE, origins=(ORIGIN,), pixels=(Pixel(id=PIXEL, token_env=next(iter(ENVIRON))),)),),
+            site=(
+                Site(key=SITE, origins=(ORIGIN,), pixels=(Pixel(id=PIXEL, token_env=next(iter(ENVIRON))),)),
+            ),
         )
         self._start_relay()
 
@@ -93,7 +98,9 @@ class Bench:
         self._twin.close()
 
 
-async def post_report(client: httpx.AsyncClient, relay: str, visit: Visit, state: str, evidence: str, began: float) -> None:
+async def post_report(
+    client: httpx.AsyncClient, relay: str, visit: Visit, state: str, evidence: str, began: float
+) -> None:
     """Post until the relay has committed, as the snippet's outbox does."""
     event = {
         "event_name": "Purchase",
@@ -121,8 +128,10 @@ async def post_report(client: httpx.AsyncClient, relay: str, visit: Visit, state
         await asyncio.sleep(0.05)
 
 
-async def fire_pixel(client: httpx.AsyncClient, twin: str, visit: Visit, after: float) -> None:
-    await asyncio.sleep(after)
+async def fire_pixel(client: httpx.AsyncClient, twin: str, visit: Visit) -> None:
+    if visit.pixel_arrives_after is None:
+        return
+    await asyncio.sleep(visit.pixel_arrives_after)
     parameters = {
         "id": PIXEL,
         "ev": "Purchase",
@@ -132,29 +141,27 @@ async def fire_pixel(client: httpx.AsyncClient, twin: str, visit: Visit, after: 
         "cd[currency]": "EUR",
         "dl": f"{ORIGIN}/thanks",
     }
-    (await client.get(f"{twin}/tr/", params=parameters, headers={"user-agent": USER_AGENT})).raise_for_status()
+    (
+        await client.get(f"{twin}/tr/", params=parameters, headers={"user-agent": USER_AGENT})
+    ).raise_for_status()
 
 
 async def play(client: httpx.AsyncClient, bench: Bench, visit: Visit) -> None:
     began = time.monotonic()
     relay = f"http://127.0.0.1:{bench.relay_port}"
 
-    async def report(after: float, state: str, evidence: str) -> None:
+    pixel = asyncio.create_task(fire_pixel(client, bench.twin_url, visit))
+    for after, state, evidence in visit.reports:
         await asyncio.sleep(max(0.0, after - (time.monotonic() - began)))
+        if state in ("sent", "late"):  # the snippet says so only once the Pixel's request was answered
+            await pixel
         await post_report(client, relay, visit, state, evidence, began)
-
-    async def reports() -> None:
-        for after, state, evidence in visit.reports:
-            await report(after, state, evidence)
-
-    legs: list[Coroutine[Any, Any, None]] = [reports()]
-    if visit.pixel_arrives_after is not None:
-        legs.append(fire_pixel(client, bench.twin_url, visit, visit.pixel_arrives_after))
-    await asyncio.gather(*legs)
+    await pixel
 
 
 async def play_all(bench: Bench, visits: list[Visit], restarts: int) -> None:
     slots = asyncio.Semaphore(AT_ONCE)
+    restart_due = asyncio.Semaphore(0)
     finished = 0
 
     async def one(client: httpx.AsyncClient, visit: Visit) -> None:
@@ -162,11 +169,12 @@ async def play_all(bench: Bench, visits: list[Visit], restarts: int) -> None:
         async with slots:
             await play(client, bench, visit)
         finished += 1
+        if finished % (len(visits) // (restarts + 1) + 1) == 0:
+            restart_due.release()
 
     async def restart_now_and_then() -> None:
-        for number in range(1, restarts + 1):
-            while finished < number * len(visits) // (restarts + 1):
-                await asyncio.sleep(0.05)
+        for _ in range(restarts):
+            await restart_due.acquire()
             await asyncio.to_thread(bench.restart_relay)
 
     async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=2 * AT_ONCE)) as client:
@@ -191,7 +199,9 @@ class Tally(msgspec.Struct, kw_only=True):
     counted_otherwise: int = 0
 
 
-def judge_visits(visits: list[Visit], state: dict[str, Any], counts: Callable[[str], dict[str, int]]) -> dict[str, Tally]:
+def judge_visits(
+    visits: list[Visit], state: dict[str, Any], counts: Callable[[str], dict[str, int]]
+) -> dict[str, Tally]:
     """Compare, visit by visit, what was played with what the twin holds."""
     browser = {event["event_id"]: event for event in state["browser"]}
     sends = Counter(event["event_id"] for event in state["server"])
@@ -230,17 +240,17 @@ def run(trials: int, seed: int, restarts: int) -> dict[str, Tally]:
 
 def table(tallies: dict[str, Tally]) -> str:
     heads = ("kind of visit", "visits", "pairs", "order violations", "lost", "not counted once")
-    rows = [
-        (kind, t.visits, t.pairs, t.order_violations, t.lost, t.counted_otherwise) for kind, t in sorted(tallies.items())
-    ]
-    rows.append(("all", *(sum(row[column] for row in rows) for column in range(1, 6))))  # type: ignore[misc]
+    rows = [(kind, msgspec.structs.astuple(tally)) for kind, tally in sorted(tallies.items())]
+    rows.append(("all", tuple(map(sum, zip(*(numbers for _, numbers in rows), strict=True)))))
     lines = [f"{heads[0]:<26}" + "".join(f"{head:>18}" for head in heads[1:])]
-    lines += [f"{row[0]:<26}" + "".join(f"{cell:>18}" for cell in row[1:]) for row in rows]
+    lines += [f"{kind:<26}" + "".join(f"{number:>18}" for number in numbers) for kind, numbers in rows]
     return "\n".join(lines)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--restarts", type=int, default=6)

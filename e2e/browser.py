@@ -27,7 +27,9 @@ def install() -> str | None:
 def main() -> int:
     found = find_chromium() or install()
     if found is None:
-        print("No Chromium could be found or installed. Install one, or set COUNTERFOIL_CHROMIUM to its path.")
+        print(
+            "No Chromium could be found or installed. Install one, or set COUNTERFOIL_CHROMIUM to its path."
+        )
         return 1
     print(f"Browser tests use {found}")
     return 0

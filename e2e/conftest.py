@@ -49,4 +49,3 @@ def page(context: BrowserContext) -> Page:
 def lab(tmp_path: Path) -> Iterator[Lab]:
     with open_lab(tmp_path, delivery=QUICK) as opened:
         yield opened
-

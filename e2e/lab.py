@@ -25,12 +25,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
 from relay.twin.app import create_twin
 from relay.web.app import create_app
+from relay.web.signin import make_sign_in_link
 
 SITE = "demo-shop"
 PIXEL = "1234567890"
 SECOND_PIXEL = "2222222222"
 ENVIRON = {"COUNTERFOIL_LAB_TOKEN": "EAAlab"}
-USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+USER_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+)
 SHOP_HOST, RELAY_HOST, META_HOST = "shop.example", "relay.shop.example", "meta.example"
 
 Json = dict[str, Any]
@@ -58,7 +61,9 @@ def loopback_listener(port: int = 0) -> socket.socket:
 class Served:
     """One ASGI app in a thread of its own: on a plain listener, on a TLS listener, or on both."""
 
-    def __init__(self, app: ASGIApp, *, plain: socket.socket | None = None, tls: socket.socket | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, plain: socket.socket | None = None, tls: socket.socket | None = None
+    ) -> None:
         self._listeners = [(plain, False)] * (plain is not None) + [(tls, True)] * (tls is not None)
         self._servers = [
             uvicorn.Server(self._config(app, with_tls, lifespan=number == 0))
@@ -66,7 +71,9 @@ class Served:
         ]
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        wait_until(lambda: all(s.started for s in self._servers) or not self._thread.is_alive(), "the server starts")
+        wait_until(
+            lambda: all(s.started for s in self._servers) or not self._thread.is_alive(), "the server starts"
+        )
         if not self._thread.is_alive():
             raise RuntimeError("the server ended at once")
 
@@ -129,7 +136,9 @@ class Gate:
         is_post = scope["type"] == "http" and scope["path"] == "/v1/events" and scope["method"] == "POST"
         if is_post and self.refuse_posts_with is not None:
             self.refused += 1
-            trouble = PlainTextResponse("in trouble", self.refuse_posts_with, {"access-control-allow-origin": "*"})
+            trouble = PlainTextResponse(
+                "in trouble", self.refuse_posts_with, {"access-control-allow-origin": "*"}
+            )
             await trouble(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -189,9 +198,8 @@ class Lab:
 
     def page(self, path: str, body: str = "", *, head: str = "") -> str:
         """Put a page into the shop; returns its address."""
-        self.shop.pages[path] = (
-            f"<!doctype html><html lang=en><head><meta charset=utf-8><title>shop</title>{head}</head><body>{body}</body></html>"
-        )
+        head = f"<meta charset=utf-8><link rel=icon href=data:,><title>shop</title>{head}"
+        self.shop.pages[path] = f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>"
         return self.shop_url + path
 
     def base_code(self, *pixels: str, page_view: bool = True) -> str:
@@ -259,4 +267,15 @@ def open_lab(
         lab.close()
 
 
-__all__ = ["ENVIRON", "PIXEL", "SECOND_PIXEL", "SITE", "USER_AGENT", "Json", "Lab", "Served", "open_lab", "wait_until"]
+__all__ = [
+    "ENVIRON",
+    "PIXEL",
+    "SECOND_PIXEL",
+    "SITE",
+    "USER_AGENT",
+    "Json",
+    "Lab",
+    "Served",
+    "open_lab",
+    "wait_until",
+]

@@ -122,7 +122,9 @@ def test_every_acknowledged_event_survives_kills_in_ingest_and_in_delivery(tmp_p
     twin = Served(create_twin(), plain=listener)
     meta = httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30)
     # Answers that take a while, so that kills hit calls under way.
-    meta.post("/twin/faults", json={"what": "delay", "path": "/v26.0/", "seconds": 0.05, "count": 1_000_000}).raise_for_status()
+    meta.post(
+        "/twin/faults", json={"what": "delay", "path": "/v26.0/", "seconds": 0.05, "count": 1_000_000}
+    ).raise_for_status()
     relay = RelayProcess(tmp_path, str(meta.base_url))
     acknowledged: list[str] = []
     number = 0

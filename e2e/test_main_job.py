@@ -28,12 +28,16 @@ def assert_browser_first(lab: Lab, event_name: str) -> None:
 def assert_nothing_else(lab: Lab, *event_names: str) -> None:
     """No event, on either side, beyond those named; nothing that Meta rejected; no id on one side alone by accident."""
     state = lab.meta()
-    assert {event["event_name"] for half in ("browser", "server") for event in state[half]} <= set(event_names)
+    assert {event["event_name"] for half in ("browser", "server") for event in state[half]} <= set(
+        event_names
+    )
     assert state["rejected"] == []
 
 
 def ready(page: Page) -> None:
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q && window.fbq && window.fbq.callMethod")
+    page.wait_for_function(
+        "window.counterfoil && !window.counterfoil.q && window.fbq && window.fbq.callMethod"
+    )
 
 
 def test_a_purchase_goes_browser_first_and_counts_once(lab: Lab, page: Page) -> None:
@@ -184,7 +188,11 @@ def test_two_pixels_of_one_page_get_one_pair_each(tmp_path: Path, page: Page) ->
         page.evaluate(PURCHASE)
         servers = lab.wait_for_server("Purchase", 2)
         browsers = lab.half("browser", "Purchase")
-        assert {event["pixel"] for event in servers} == {event["pixel"] for event in browsers} == {PIXEL, SECOND_PIXEL}
+        assert (
+            {event["pixel"] for event in servers}
+            == {event["pixel"] for event in browsers}
+            == {PIXEL, SECOND_PIXEL}
+        )
         assert {event["event_id"] for event in servers + browsers} == {"order-1"}
         assert_browser_first(lab, "Purchase")
         assert_counted_once(lab, "Purchase", 2)
@@ -218,5 +226,3 @@ def test_the_snippet_adds_nothing_to_the_page_but_its_own_name(lab: Lab, page: P
     after = globals_of(lab.base_code(page_view=False) + lab.snippet(), "/with")
     assert after - before == {"counterfoil"}
     assert errors == []
-
-
