@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from relay.delivery.courier import Courier
 from relay.delivery.graph import Graph, PixelAccess
@@ -129,6 +130,12 @@ class Gate:
         self.arrived = asyncio.Event()
         self.open = asyncio.Event()
         self._answer = answer
+
+    async def stays_unasked(self) -> None:
+        """No call arrives, though the courier has had time for it."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await self.arrived.wait()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.arrived.set()
