@@ -28,7 +28,7 @@ from relay.event.records import Json
 from relay.logs import configure_logs
 from relay.sandbox.check import check, receipt_text
 from relay.sandbox.run import PORT_BASE, open_sandbox
-from relay.serving import listen, run, serving, until_signal
+from relay.serving import listen, run, serving, stop_signals
 from relay.settings import Settings, load_settings, read_token
 from relay.store.sqlite import SqliteStore
 from relay.tag import STUB, policy_line, script_tag
@@ -130,14 +130,17 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
 async def _serve(settings: Settings) -> None:
     server = settings.server
     app = create_app(settings, environ=os.environ)
-    async with serving(app, listen(server.host, server.port), grace_seconds=GRACE_SECONDS):
-        click.echo(f"Counterfoil {__version__} listens on {server.host} port {server.port}.")
-        click.echo(f"Receipts: {server.public_url}/receipts")
-        click.echo(f"Sign in with this link, once and within 15 minutes: {_sign_in_link(settings)}")
-        for pixel in _pixels_without_token(settings):
-            click.echo(f"Pixel {pixel} has no access token: its events wait until it has one.", err=True)
-        await until_signal()
-        click.echo("Stopping: no new events are taken, calls under way are waited for.")
+    with stop_signals() as stopped, listen(server.host, server.port) as listener:
+        async with serving(app, listener, grace_seconds=GRACE_SECONDS):
+            click.echo(
+                f"Counterfoil {__version__} listens on {server.host} port {listener.getsockname()[1]}."
+            )
+            click.echo(f"Receipts: {server.public_url}/receipts")
+            click.echo(f"Sign in with this link, once and within 15 minutes: {_sign_in_link(settings)}")
+            for pixel in _pixels_without_token(settings):
+                click.echo(f"Pixel {pixel} has no access token: its events wait until it has one.", err=True)
+            await stopped.wait()
+            click.echo("Stopping: no new events are taken, calls under way are waited for.")
 
 
 @main.command()
@@ -172,12 +175,13 @@ def _folder(data: Path | None) -> Iterator[Path]:
 
 
 async def _sandbox(folder: Path, port_base: int) -> None:
-    async with open_sandbox(folder, port_base) as opened:
-        click.echo(f"Shop:                  {opened.shop}/")
-        click.echo(f"Receipts (sign-in):    {opened.sign_in_link()}")
-        click.echo(f"Meta twin's Events Manager: {opened.links.meta}/")
-        click.echo("Buy something, then look at its receipt. Ctrl-C ends it all.")
-        await until_signal()
+    with stop_signals() as stopped:
+        async with open_sandbox(folder, port_base) as opened:
+            click.echo(f"Shop:                            {opened.shop}/")
+            click.echo(f"Receipts, by this sign-in link:  {opened.sign_in_link()}")
+            click.echo(f"Meta twin's Events Manager:      {opened.links.meta}/")
+            click.echo("Buy something, then look at its receipt. Ctrl-C ends it all.")
+            await stopped.wait()
 
 
 def _check(folder: Path, port_base: int | None) -> None:
@@ -203,11 +207,11 @@ def twin(port: int, host: str) -> None:
 
 
 async def _twin(host: str, port: int) -> None:
-    listener = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    async with serving(create_twin(), listener, grace_seconds=1):
-        click.echo(f"Meta twin: http://{shown}:{listener.getsockname()[1]}/")
-        await until_signal()
+    with stop_signals() as stopped, listen(host, port) as listener:
+        async with serving(create_twin(), listener, grace_seconds=1):
+            shown = f"[{host}]" if ":" in host else host
+            click.echo(f"Meta twin: http://{shown}:{listener.getsockname()[1]}/")
+            await stopped.wait()
 
 
 @main.command()
@@ -241,7 +245,7 @@ def explain(kind: str) -> None:
 def _explain_line(explain_row: Callable[[object], Json], line: bytes) -> Json:
     try:
         row = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return {"error": f"This line is not JSON: {error}. Write one JSON object per line."}
     return explain_row(row)
 
@@ -249,7 +253,9 @@ def _explain_line(explain_row: Callable[[object], Json], line: bytes) -> Json:
 @main.command()
 @config_option
 @click.option("--event-id", "event_ids", multiple=True, help="May be given several times.")
-@click.option("--fate", type=click.Choice(list(REPLAYABLE)), help="Every event that ended so.")
+@click.option(
+    "--fate", type=click.Choice([fate.value for fate in REPLAYABLE]), help="Every event that ended so."
+)
 def replay(config: Path, event_ids: tuple[str, ...], fate: str | None) -> None:
     """Put ended events back into the outbox of a stopped relay; delivered ones never."""
     if not event_ids and fate is None:

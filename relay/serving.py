@@ -27,7 +27,7 @@ LIMIT_CONCURRENCY: Final = (
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `until_signal`: uvicorn would raise them again before the app has been closed."""
+        """Leave signals to `stop_signals`: uvicorn would raise them again before the app has been closed."""
         yield
 
 
@@ -74,17 +74,26 @@ async def serving(app: Starlette, listener: socket.socket, *, grace_seconds: int
                 await running
 
 
-async def until_signal() -> None:
-    """Wait for Ctrl-C or SIGTERM. A second one ends the process at once."""
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Inside the block, Ctrl-C and SIGTERM set the event, once; a second one ends the process at once."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    try:
-        await stopped.wait()
-    finally:
+
+    def release() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+    def stop() -> None:
+        stopped.set()
+        release()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield stopped
+    finally:
+        release()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

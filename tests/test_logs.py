@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -12,14 +11,7 @@ from relay.logs import configure_logs
 SECRET = "ada@example.com"
 
 
-@pytest.fixture(autouse=True)
-def untouched_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    root.handlers[:], root.level = handlers, level
-    logging.getLogger("relay").setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 
 def fail_with_a_secret_at_hand() -> None:

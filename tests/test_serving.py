@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from relay.errors import RelayError
-from relay.serving import listen, run, serving, until_signal
+from relay.serving import listen, run, serving, stop_signals
 
 pytestmark = pytest.mark.anyio
 
@@ -101,8 +101,9 @@ def test_a_signal_ends_the_wait_and_the_next_one_is_no_longer_caught(number: sig
     before = signal.getsignal(number)
 
     async def wait() -> None:
-        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)
-        await until_signal()
+        with stop_signals() as stopped:
+            os.kill(os.getpid(), number)
+            await stopped.wait()
+            assert signal.getsignal(number) == before
 
     run(wait())
-    assert signal.getsignal(number) == before

@@ -1,0 +1,368 @@
+"""The command: what it prints, where, and with which exit code."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from relay import __version__
+from relay.cli import main
+from relay.event.outcome import BrowserState, Fate, FateReason, Transport
+from relay.event.records import BrowserLeg, OutboxEvent
+from relay.settings import load_settings
+from relay.store.sqlite import SqliteStore
+
+CONFIG = """
+[server]
+port = {port}
+public_url = "http://127.0.0.1:{port}"
+[[site]]
+key = "demo-shop"
+origins = ["https://shop.example"]
+[[site.pixels]]
+id = "1234567890"
+token_env = "SHOP_TOKEN"
+"""
+pytestmark = pytest.mark.usefixtures("untouched_logging")
+
+INIT = ["init", "--site", "https://www.shop.example", "--pixel", "1234567890", "--token-env", "SHOP_TOKEN"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a relay.toml, and none of the machine's own settings."""
+    for name in [*os.environ]:
+        if name.startswith("RELAY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SHOP_TOKEN", "EAAtoken")
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        (tmp_path / "relay.toml").write_text(CONFIG.format(port=free.getsockname()[1]))
+    return tmp_path
+
+
+def counterfoil(*arguments: str, given: str | bytes | None = None) -> Result:
+    result = CliRunner().invoke(main, arguments, input=given)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def refused(*arguments: str) -> str:
+    """The one line on stderr of a command that could not be tried."""
+    result = counterfoil(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own; it must end well when it is told to."""
+    command = [sys.executable, "-m", "relay", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def lines_until(process: subprocess.Popen[str], marker: str) -> list[str]:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not any(marker in line for line in lines):
+        line = process.stdout.readline()
+        assert line, f"ended before it said {marker!r}: {lines}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def test_version_is_the_packages() -> None:
+    assert counterfoil("--version").stdout == f"counterfoil, version {__version__}\n"
+
+
+def test_every_command_has_a_sentence_of_help() -> None:
+    for name, command in main.commands.items():
+        assert command.help, name
+        assert counterfoil(name, "--help").exit_code == 0
+
+
+# init
+
+
+def test_init_writes_settings_that_serve_takes(folder: Path) -> None:
+    (folder / "relay.toml").unlink()
+    assert counterfoil(*INIT).exit_code == 0
+    settings = load_settings(folder / "relay.toml", {}, {})
+    assert settings.server.public_url == "https://relay.shop.example"
+    (site,) = settings.site
+    assert (site.key, site.origins, site.pixel_ids()) == (
+        "www-shop-example",
+        ("https://www.shop.example",),
+        ("1234567890",),
+    )
+    assert site.pixels[0].token_env == "SHOP_TOKEN"
+
+
+def test_init_asks_for_what_no_flag_gives(folder: Path) -> None:
+    answers = "https://shop.example\n1234567890\n\n"
+    result = counterfoil("init", "--config", "asked.toml", given=answers)
+    assert result.exit_code == 0
+    assert "META_ACCESS_TOKEN" in (folder / "asked.toml").read_text()
+
+
+def test_init_overwrites_only_when_told_to(folder: Path) -> None:
+    before = (folder / "relay.toml").read_text()
+    assert "relay.toml is there already" in refused(*INIT)
+    assert (folder / "relay.toml").read_text() == before
+    assert counterfoil(*INIT, "--force").exit_code == 0
+    assert (folder / "relay.toml").read_text() != before
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--site", "shop.example", "not an http or https address"),
+        ("--site", "https://shop.example/", "Write https://shop.example."),
+        ("--pixel", "EAAtoken", "Expected `str` matching regex"),
+        ("--public-url", "relay.shop.example", "not an http or https address"),
+    ],
+)
+def test_init_refuses_what_serve_would_refuse(folder: Path, flag: str, value: str, sentence: str) -> None:
+    assert sentence in refused(*INIT, "--config", "new.toml", flag, value)
+    assert not (folder / "new.toml").exists()
+
+
+# serve
+
+
+def test_serve_prints_one_sign_in_link_that_works_and_where_receipts_are(folder: Path) -> None:
+    with running("serve") as process:
+        said = lines_until(process, "Sign in")
+        (link,) = re.findall(r"http://\S+/sign-in\?code=\S+", "\n".join(said))
+        url = link.partition("/sign-in")[0]
+        assert f"Receipts: {url}/receipts" in said
+        assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
+        assert httpx.get(link).status_code == 200
+        assert httpx.get(link).status_code == 403
+
+
+def test_serve_takes_host_and_port_from_flags(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    with running("serve", "--port", port) as process:
+        assert lines_until(process, "listens")[-1].endswith(f"listens on 127.0.0.1 port {port}.")
+
+
+def test_serve_says_which_pixel_has_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_TOKEN")
+    with running("serve") as process:
+        assert process.stderr is not None
+        assert (
+            process.stderr.readline()
+            == "Pixel 1234567890 has no access token: its events wait until it has one.\n"
+        )
+
+
+def test_serve_without_a_file_says_how_to_get_one(folder: Path) -> None:
+    assert "Write one with `counterfoil init`" in refused("serve", "--config", "none.toml")
+
+
+def test_serve_without_a_site_is_refused(folder: Path) -> None:
+    (folder / "empty.toml").write_text("")
+    assert "no [[site]]" in refused("serve", "--config", "empty.toml")
+
+
+def test_serve_on_a_file_in_use_is_one_line_and_exit_code_2(folder: Path) -> None:
+    with running("serve") as first:
+        lines_until(first, "Sign in")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        assert "is in use by another Counterfoil" in refused("serve", "--port", port)
+
+
+def test_serve_on_an_address_in_use_is_one_line_and_exit_code_2(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"port {port}: Address already in use" in refused("serve", "--port", str(port))
+
+
+# sandbox, twin
+
+
+def test_the_sandbox_prints_three_addresses_that_answer(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        base = free.getsockname()[1]
+    with running("sandbox", "--port-base", str(base), "--data", str(folder / "kept")) as process:
+        said = lines_until(process, "Ctrl-C")
+        addresses = re.findall(r"http://\S+", "\n".join(said))
+        assert len(addresses) == 3
+        assert [httpx.get(address).status_code for address in addresses] == [200, 200, 200]
+    assert (folder / "kept" / "counterfoil.db").exists()
+
+
+def test_the_check_passes_without_a_browser_and_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERFOIL_CHROMIUM", str(folder / "none"))
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "temporary"))
+    (folder / "temporary").mkdir()
+    result = counterfoil("sandbox", "--check")
+    assert result.exit_code == 0
+    assert "plain HTTP requests" in result.stdout
+    assert result.stdout.endswith("Passed: browser first, and one event counts under every dedup profile.\n")
+    assert [*(folder / "temporary").iterdir()] == []
+
+
+def test_the_twin_runs_alone(folder: Path) -> None:
+    with running("twin", "--port", "0") as process:
+        (address,) = re.findall(r"http://\S+/", lines_until(process, "Meta twin")[-1])
+        state = httpx.get(f"{address}twin/state").json()
+        assert (state["browser"], state["server"], state["rejected"]) == ([], [], [])
+
+
+# snippet, sign-in
+
+
+def test_snippet_prints_the_tag_the_stub_and_the_policy(folder: Path) -> None:
+    said = counterfoil("snippet").stdout
+    assert re.search(
+        r'<script async src="http://127\.0\.0\.1:\d+/c\.js" data-site="demo-shop"></script>', said
+    )
+    assert "window.counterfoil=window.counterfoil||function()" in said
+    assert "script-src http://127.0.0.1:" in said
+
+
+def test_sign_in_prints_a_new_link_each_time(folder: Path) -> None:
+    first, second = counterfoil("sign-in").stdout, counterfoil("sign-in").stdout
+    assert "/sign-in?code=" in first
+    assert first != second
+
+
+# explain
+
+
+@pytest.mark.parametrize("kind", ["hash", "request", "event"])
+def test_explain_answers_each_line_and_fails_at_the_end_for_a_bad_one(kind: str) -> None:
+    rows = b'{"id": 1, "field": [], "host": [], "as": []}\n\nnot json\n"\xff"\n[1]\n' + b"[" * 100_000 + b"\n"
+    result = counterfoil("explain", kind, given=rows)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert len(answers) == 5
+    assert all(answer["error"] for answer in answers)
+
+
+def test_explain_hash_gives_what_would_be_sent_and_why() -> None:
+    result = counterfoil("explain", "hash", given='{"id": 7, "field": "em", "value": " Ada@Example.com "}\n')
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
+    assert (answer["id"], answer["normalized"]) == (7, "ada@example.com")
+    assert re.fullmatch("[0-9a-f]{64}", answer["sha256"])
+
+
+def test_explain_answers_while_its_input_is_still_open() -> None:
+    command = [sys.executable, "-m", "relay", "explain", "hash"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"id": 1, "field": "ct", "value": "Paris"}\n')
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["normalized"] == "paris"
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
+# replay, status
+
+
+def outbox_event(event_id: str, fate: Fate | None) -> OutboxEvent:
+    return OutboxEvent(
+        key=event_id.encode().ljust(16, b"0"),
+        site="demo-shop",
+        pixel="1234567890",
+        event_name="Purchase",
+        event_id=event_id,
+        event_time_ms=1_795_000_000_000,
+        received_ms=1_795_000_000_000,
+        not_before_ms=1_795_000_000_000,
+        leg=BrowserLeg(
+            state=BrowserState.SENT,
+            evidence="load",
+            transport=Transport.IMAGE,
+            dispatched_ms=None,
+            settled_ms=None,
+            reported_ms=1_795_000_000_000,
+        ),
+        server_event=b"{}",
+        client_ip_address=None,
+        client_user_agent="Mozilla/5.0",
+        why={},
+        fate=fate,
+        fate_reason=FateReason.REJECTED_BY_META if fate else None,
+    )
+
+
+@pytest.fixture
+def store(folder: Path) -> Path:
+    """A stopped relay's file: one event that waits, one that Meta has rejected."""
+    path = folder / "counterfoil-data" / "counterfoil.db"
+
+    async def fill() -> None:
+        async with await SqliteStore.open(path) as store:
+            await store.admit([outbox_event("waits", None), outbox_event("rejected", Fate.REJECTED)])
+
+    anyio.run(fill)
+    return path
+
+
+def test_replay_needs_to_know_which_events(folder: Path) -> None:
+    assert "--event-id ID" in refused("replay")
+
+
+def test_replay_before_the_first_start_says_so(folder: Path) -> None:
+    assert "There is no counterfoil-data/counterfoil.db yet" in refused("replay", "--fate", "rejected")
+
+
+@pytest.mark.parametrize("which", [("--event-id", "rejected"), ("--fate", "rejected")])
+def test_replay_puts_ended_events_back_once(store: Path, which: tuple[str, str]) -> None:
+    assert counterfoil("replay", *which).stdout == "1 put back; they are sent at the next start.\n"
+    assert counterfoil("replay", *which).stdout == "Nothing to put back.\n"
+
+
+def test_replay_beside_a_running_relay_says_what_to_do(store: Path) -> None:
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        assert "stop, replay, start" in refused("replay", "--fate", "rejected")
+
+
+def test_status_of_a_stopped_relay_tells_what_waits(store: Path) -> None:
+    result = counterfoil("status")
+    assert result.exit_code == 1
+    assert "Waiting: 1\nRejected: 1\n" in result.stdout
+    assert result.stderr == "The relay is stopped.\n"
+
+
+def test_status_of_a_running_relay_is_well(folder: Path) -> None:
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        result = counterfoil("status")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "The relay is running.\n", "")
+
+
+def test_status_tells_of_a_pixel_without_a_token(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_TOKEN")
+    assert "Pixel 1234567890 has no access token." in counterfoil("status").stderr
