@@ -78,7 +78,7 @@ async def lifespan(app: Starlette, pixels: Mapping[str, PixelAccess]) -> AsyncIt
     """Store, then courier; at the end the courier first, so that every answer from Graph finds its store."""
     state = app.state
     settings: Settings = state.settings
-    store: Store = await SqliteStore.open(Path(settings.store.path))
+    store: Store = await SqliteStore.open(Path(settings.store.path), clock_ms=state.clock_ms)
     try:
         await store.recover(now_ms=state.clock_ms(), on_unknown=settings.delivery.on_unknown)
         graph = open_graph(settings.server.graph_url, settings.delivery)

@@ -85,6 +85,7 @@ def _text(value: object) -> str | None:
 def _amount(text: str) -> Decimal | str:
     """The Pixel says "49.90" where the server says 49.9."""
     try:
-        return Decimal(text)
+        amount = Decimal(text)
     except InvalidOperation:
         return text
+    return amount if amount.is_finite() else text  # comparing a signalling NaN would raise

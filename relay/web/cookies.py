@@ -1,6 +1,5 @@
 """`_fbp` and `_fbc` on the relay's answer: browsers keep these longer than what a script sets."""
 
-import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,8 +10,6 @@ from relay.event.identity import cookie_domain
 from relay.event.records import OutboxEvent
 
 MAX_AGE_SECONDS: Final = 90 * 24 * 60 * 60
-
-_VALUE: Final = re.compile(r"fb\.[0-9]\.[0-9]{1,16}\.[A-Za-z0-9._-]{1,1000}")
 
 
 class _UserData(msgspec.Struct, frozen=True):
@@ -37,7 +34,7 @@ def renew_cookies(response: Response, event: OutboxEvent, origin: str, public_ur
         return
     ids = msgspec.json.decode(event.server_event, type=_ServerEvent).user_data
     for name, value in (("_fbp", ids.fbp), ("_fbc", ids.fbc)):
-        if _VALUE.fullmatch(value):
+        if value:
             response.set_cookie(
                 name,
                 value,

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.web.headers import NO_STORE
+from relay.web.headers import NO_STORE, SECURITY_HEADERS
 from relay.web.pages import show
 
 log = structlog.get_logger("relay.web")
@@ -57,4 +57,6 @@ async def on_disconnect(request: Request, exc: Exception) -> Response:  # noqa: 
 async def on_exception(request: Request, exc: Exception) -> Response:
     """Our own mistake. The log gets the kind and the place; never the body, which may hold personal data."""
     log.error("request_failed", method=request.method, route=request.scope["path"], kind=type(exc).__name__)
-    return error(500, "internal", "The relay made a mistake; its log has the details. Try again later.")
+    message = "The relay made a mistake; its log has the details. Try again later."
+    # Starlette answers this one outside of every middleware.
+    return error(500, "internal", message, SECURITY_HEADERS)

@@ -71,9 +71,8 @@ async def list_json(request: Request) -> Response:
 async def receipt_page(request: Request) -> Response:
     view = await read_receipts(request)
     if not view.receipts:
-        return show(
-            request, "console/unknown.html", status=404, event_id=view.event_id, message=UNKNOWN_EVENT_ID
-        )
+        title = "No such receipt"
+        return show(request, "console/error.html", status=404, title=title, message=UNKNOWN_EVENT_ID)
     charts = [dots(receipt.timeline) for receipt in view.receipts]
     return show(request, "console/receipt.html", view=view, charts=charts, lanes=list(Lane))
 

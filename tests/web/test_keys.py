@@ -1,0 +1,56 @@
+"""The signing key: configured, or made once beside the store."""
+
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from relay.errors import SettingsError
+from relay.settings import Settings
+from relay.web.keys import KEY_FILE, signing_key
+from tests.web.lab import lab_settings
+
+LONG_KEY = "k" * 32
+
+
+def with_key(folder: Path, **server: str) -> Settings:
+    settings = lab_settings(folder)
+    return msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, **server))
+
+
+def test_a_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
+    settings = lab_settings(tmp_path / "new" / "folder")
+    key = signing_key(settings, {})
+    file = tmp_path / "new" / "folder" / KEY_FILE
+    assert len(key) == 64
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert signing_key(settings, {}) == key
+    assert [each.name for each in file.parent.iterdir()] == [KEY_FILE], "no draft stays behind"
+
+
+def test_two_relays_have_two_keys(tmp_path: Path) -> None:
+    assert signing_key(lab_settings(tmp_path / "a"), {}) != signing_key(lab_settings(tmp_path / "b"), {})
+
+
+def test_the_key_can_come_from_the_environment(tmp_path: Path) -> None:
+    assert signing_key(with_key(tmp_path, secret_key_env="RELAY_KEY"), {"RELAY_KEY": LONG_KEY}) == LONG_KEY
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_can_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(LONG_KEY + "\n")
+    assert signing_key(with_key(tmp_path, secret_key_file=str(tmp_path / "key")), {}) == LONG_KEY
+
+
+@pytest.mark.parametrize("value", [None, "", "short", "k" * 31])
+def test_a_missing_or_short_key_stops_the_start_and_is_not_quoted(tmp_path: Path, value: str | None) -> None:
+    environ = {} if value is None else {"RELAY_KEY": value}
+    with pytest.raises(SettingsError, match="RELAY_KEY has fewer than 32 characters") as caught:
+        signing_key(with_key(tmp_path, secret_key_env="RELAY_KEY"), environ)
+    assert not value or f" {value} " not in str(caught.value)
+
+
+def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no-such-file"):
+        signing_key(with_key(tmp_path, secret_key_file=str(tmp_path / "no-such-file")), {})
