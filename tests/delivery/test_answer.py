@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.delivery.answer import BLOCKED_MS, MESSAGE_MAX, Answer, classify, without_token
@@ -225,7 +225,6 @@ def test_a_token_that_meta_quotes_is_blotted_out() -> None:
     assert without_token(result, "").message == "Malformed access token my|secret and [token]"
 
 
-@settings(deadline=None)  # no test asserts a time on a busy machine
 @given(
     st.integers(100, 599),
     st.dictionaries(st.sampled_from(["retry-after", "x-app-usage"]), st.text()),
@@ -237,7 +236,6 @@ def test_whatever_comes_back_there_is_an_answer(status: int, headers: dict[str, 
     assert len(answer.result.message or "") <= MESSAGE_MAX
 
 
-@settings(deadline=None)  # no test asserts a time on a busy machine
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

@@ -6,7 +6,7 @@ from math import log2
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.delivery.answer import Answer
@@ -114,7 +114,6 @@ def test_one_bad_event_is_found_wherever_it_stands(count: int) -> None:
         check(count, {bad})
 
 
-@settings(deadline=None)  # no test asserts a time on a busy machine
 @given(
     st.integers(1, 200).flatmap(lambda count: st.tuples(st.just(count), st.sets(st.integers(0, count - 1))))
 )
@@ -122,7 +121,6 @@ def test_every_set_of_bad_events_is_found_in_time_and_no_good_one_is_left(case: 
     check(*case)
 
 
-@settings(deadline=None)  # no test asserts a time on a busy machine
 @given(st.integers(2, 64), st.data())
 def test_a_meta_of_moods_still_gets_every_event_answered(count: int, data: st.DataObject) -> None:
     """Even where a refused batch has no guilty event, each event ends in a batch taken or alone refused."""

@@ -1,11 +1,12 @@
 """The loop and its rounds, over a real store and a scripted Meta."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from relay.delivery.batch import EXPIRY_MARGIN_MS
 from relay.delivery.graph import PixelAccess
@@ -36,6 +37,13 @@ from tests.delivery.lab import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def log() -> Iterator[list[Any]]:
+    """Every entry that is logged meanwhile."""
+    with capture_logs() as entries:
+        yield entries
 
 
 async def test_due_events_go_out_together_and_end_as_delivered(store: SqliteStore, clock: Clock) -> None:
@@ -167,7 +175,7 @@ async def test_trouble_in_the_midst_of_bisecting_loses_nobody(store: SqliteStore
 
 
 async def test_a_dead_token_parks_the_pixel_until_it_is_let_go(
-    store: SqliteStore, clock: Clock, capsys: pytest.CaptureFixture[str]
+    store: SqliteStore, clock: Clock, log: list[Any]
 ) -> None:
     meta = ScriptedMeta(error(190, error_subcode=463))
     await store.admit([purchase("e1", clock), purchase("e2", clock)])
@@ -185,7 +193,7 @@ async def test_a_dead_token_parks_the_pixel_until_it_is_let_go(
         await settled(store)
     assert meta.sent()[-1] == ["e1", "e2", "e3"]
     assert (await store.totals()).fates == {Fate.DELIVERED: 4}
-    assert "lease_lost" not in capsys.readouterr().out
+    assert "lease_lost" not in str(log)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +421,7 @@ async def test_a_lease_lost_in_mid_flight_changes_nothing(store: SqliteStore, cl
 
 
 async def test_a_lease_lost_between_two_calls_ends_the_round_without_another_call(
-    store: SqliteStore, clock: Clock, capsys: pytest.CaptureFixture[str]
+    store: SqliteStore, clock: Clock, log: list[Any]
 ) -> None:
     async def lose(_: httpx.Request) -> httpx.Response:
         await store.recover(now_ms=clock(), on_unknown="resend")
@@ -424,7 +432,7 @@ async def test_a_lease_lost_between_two_calls_ends_the_round_without_another_cal
     async with running(courier_for(store, meta.graph(), clock)):
         await settled(store)
     assert meta.sent() == [["e1", "e2"], ["e1", "e2"]]
-    assert "delivery.lease_lost" in capsys.readouterr().out
+    assert "delivery.lease_lost" in str(log)
 
 
 async def test_a_courier_frozen_past_its_lease_begins_no_call(store: SqliteStore, clock: Clock) -> None:
@@ -443,7 +451,7 @@ async def test_a_courier_frozen_past_its_lease_begins_no_call(store: SqliteStore
 
 
 async def test_the_log_names_pixels_and_counts_and_nothing_of_the_visitor(
-    store: SqliteStore, clock: Clock, capsys: pytest.CaptureFixture[str]
+    store: SqliteStore, clock: Clock, log: list[Any]
 ) -> None:
     script = (
         httpx.ReadTimeout("no answer"),
@@ -456,11 +464,10 @@ async def test_the_log_names_pixels_and_counts_and_nothing_of_the_visitor(
         clock.pass_seconds(60)
         async with running(courier_for(store, meta.graph(), clock)):
             await attempts_ended(store, "e1", outcomes)
-    log = capsys.readouterr().out
-    assert log.count("delivery.answered") == 3
-    assert PIXEL in log
+    assert [entry["event"] for entry in log] == ["delivery.answered"] * 3
+    assert PIXEL in str(log)
     for secret in (TOKEN, "2001:db8::1", "Mozilla", "fb.1.", "shop.example", "Words of Meta"):
-        assert secret not in log
+        assert secret not in str(log)
 
 
 async def test_a_lease_that_could_end_before_its_call_is_refused_at_start(
@@ -496,7 +503,7 @@ class Failing(SqliteStore):
 
 @pytest.mark.parametrize("method", ["claim", "begin_attempt", "settle"])
 async def test_a_store_that_fails_for_a_moment_loses_nothing_and_sends_nothing_twice(
-    tmp_path: Any, clock: Clock, method: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Any, clock: Clock, method: str, log: list[Any]
 ) -> None:
     meta = ScriptedMeta()
     async with await Failing.open(tmp_path / "f.db", clock_ms=clock) as store:
@@ -514,9 +521,8 @@ async def test_a_store_that_fails_for_a_moment_loses_nothing_and_sends_nothing_t
             await until(delivered)
         assert (await store.totals()).ambiguous_attempts == 0
     assert meta.sent() == [["e1"]]
-    log = capsys.readouterr().out
-    assert "StoreError" in log
-    assert f"secret words {method}" not in log
+    assert "StoreError" in str(log)
+    assert f"secret words {method}" not in str(log)
 
 
 async def test_a_round_that_breaks_lets_its_pixel_rest_instead_of_breaking_again_at_once(
