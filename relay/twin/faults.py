@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from relay.twin.answers import GraphError, accepted, refusal
+from relay.twin.body import BodyError
 from relay.twin.connection import reset, until_disconnected
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -86,8 +87,9 @@ class FaultScript:
         self._cleared = asyncio.Event()
 
     def add(self, faults: list[Fault]) -> None:
-        for fault in faults[: MAX_FAULTS - len(self._waiting)]:
-            self._waiting.append((fault, fault.count))
+        if len(self._waiting) + len(faults) > MAX_FAULTS:
+            raise BodyError(f"at most {MAX_FAULTS:,} faults may wait; clear the script first.")
+        self._waiting.extend((fault, fault.count) for fault in faults)
 
     def clear(self) -> None:
         """Forget every fault, and end those under way: what was delayed is answered, what hangs is cut."""

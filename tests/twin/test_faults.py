@@ -1,12 +1,17 @@
 """Scripted faults, over real sockets: what the client gets, and what becomes of its events."""
 
 import json
+import socket
+import ssl
 import threading
 from typing import Any
 
 import httpx
 import pytest
+import trustme
+import uvicorn
 
+from relay.twin.app import create_twin
 from relay.twin.faults import TAKES_IN, FaultKind
 from relay.twin.fixture import MetaTwin
 from tests.twin.samples import purchase, send_browser, send_server, state
@@ -233,3 +238,34 @@ def test_a_form_of_another_site_cannot_script_faults(twin: httpx.Client) -> None
     answer = twin.post("/twin/faults", content=b'{"what":"reset"}', headers={"content-type": "text/plain"})
     assert answer.status_code == 415
     assert waiting(twin) == []
+
+
+def test_a_script_that_is_too_long_is_refused_whole(twin: httpx.Client) -> None:
+    answer = twin.post("/twin/faults", json=[{"what": "reset"}] * 1001)
+    assert answer.status_code == 400
+    assert waiting(twin) == []
+
+
+@pytest.mark.parametrize("http_protocol", ["h11", "httptools"])
+@pytest.mark.parametrize("with_tls", [False, True])
+def test_a_reset_works_under_every_protocol_that_uvicorn_has(http_protocol: Any, with_tls: bool) -> None:
+    authority = trustme.CA()
+    config = uvicorn.Config(create_twin(), http=http_protocol, lifespan="off", log_level="error")
+    config.load()
+    if with_tls:
+        config.ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(config.ssl)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        url = f"http{'s' if with_tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
+        with httpx.Client(base_url=url, verify=False) as client:
+            script(client, "reset", path="/tr/")
+            with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+                send_browser(client)
+            client.get("/tr/?id=1&ev=Lead", headers={"x-forwarded-for": "192.0.2.1"})
+            # Unlike the scope, which uvicorn lets a header from loopback rewrite, the socket tells the truth.
+            assert [event["ip"] for event in state(client)["browser"]] == ["127.0.0.1"]
+        server.should_exit = True
+        thread.join(30)
