@@ -115,7 +115,7 @@ async def test_a_person_without_a_session_is_led_to_the_sign_in_page(relay: Rela
 @pytest.mark.parametrize("path", CLOSED)
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c", "é"])
 async def test_a_program_without_a_session_gets_the_error_shape(relay: Relay, path: str, cookie: str) -> None:
-    response = await relay.http.get(path, headers={"cookie": f"{SESSION}={cookie}"})
+    response = await relay.http.get(path, headers={b"cookie": f"{SESSION}={cookie}".encode()})
     assert (response.status_code, response.json()["error"]["reason"]) == (401, "not_signed_in")
 
 
