@@ -166,3 +166,17 @@ def test_a_key_without_a_usable_value_has_a_reason_and_no_hash() -> None:
     stored = hash_user_data({"ge": ["unknown"], "zp": []}, None)
     assert stored.hashed == {}
     assert list(stored.why) == ["ge"]
+
+
+def test_the_documented_examples_are_what_happens() -> None:
+    page = (Path(__file__).parents[2] / "docs/normalisation.md").read_text()
+    examples = [json.loads(line) for line in page.splitlines() if line.startswith('{"field"')]
+    assert {example["field"] for example in examples} == set(FIELDS)
+    for example in examples:
+        result = normalise(example["field"], example["value"], example.get("country"))
+        assert result.normalized == example["normalized"], example
+
+
+def test_every_argued_disagreement_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs/normalisation.md").read_text()
+    assert all(f"| `{row}` |" in page and f"`{normalized}`" in page for row, normalized in ARGUED.items())
