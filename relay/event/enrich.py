@@ -33,7 +33,7 @@ def enrich(
         return Refused(event_id=event.event_id, reason=refusal)
     event_time_ms = facts.received_ms - event.age_ms
     identity = _identity(event, facts, event_time_ms)
-    address = _address(facts, settings)
+    address = connection_address(facts, settings)
     hashed = hash_user_data(event.user_data, site.default_country)
     server_event = build(
         event, event_time_ms=event_time_ms, hashed=hashed.hashed, fbp=identity.fbp, fbc=identity.fbc
@@ -89,7 +89,8 @@ def _identity(event: BrowserEvent, facts: RequestFacts, event_time_ms: int) -> I
     )
 
 
-def _address(facts: RequestFacts, settings: Settings) -> ClientAddress:
+def connection_address(facts: RequestFacts, settings: Settings) -> ClientAddress:
+    """The visitor's address as this relay saw it, and why."""
     return client_address(
         peer=facts.peer,
         forwarded_for=facts.forwarded_for,

@@ -5,7 +5,7 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from relay.web import health, ingest, origin, receipts, script, signin
+from relay.web import address_echo, health, ingest, origin, receipts, script, signin
 
 
 def routes(static: Path) -> list[BaseRoute]:
@@ -18,6 +18,7 @@ def routes(static: Path) -> list[BaseRoute]:
         # the operator's machines
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/api/address-echo", address_echo.get_address_echo, methods=["GET"]),
         # the console
         Route("/", receipts.to_list, methods=["GET"]),
         Route("/sign-in", signin.get_sign_in, methods=["GET"]),

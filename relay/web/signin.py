@@ -23,12 +23,18 @@ from relay.web.pages import show
 
 CODE_SECONDS: Final = 15 * 60
 SESSION_SECONDS: Final = 8 * 60 * 60
+DOCTOR_SECONDS: Final = 5 * 60  # to look around; the clocks of both ends may differ a little
 
 SIGN_IN_PAGE: Final = "console/sign_in.html"
 NEXT_STEP: Final = "Run `counterfoil sign-in` where the relay runs, and open the link that it prints."
 
-Purpose = Literal["code", "session"]
+Purpose = Literal["code", "session", "doctor"]
 Endpoint = Callable[[Request], Awaitable[Response]]
+LIFETIMES: Final[dict[Purpose, int]] = {
+    "code": CODE_SECONDS,
+    "session": SESSION_SECONDS,
+    "doctor": DOCTOR_SECONDS,
+}
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +55,7 @@ class SignIn:
         self.cookie = "__Host-counterfoil" if secure else "counterfoil"
 
     def issue(self, purpose: Purpose, now_ms: int) -> str:
-        seconds = CODE_SECONDS if purpose == "code" else SESSION_SECONDS
-        token = Token(id=secrets.token_urlsafe(16), expires_ms=now_ms + seconds * 1000)
+        token = Token(id=secrets.token_urlsafe(16), expires_ms=now_ms + LIFETIMES[purpose] * 1000)
         return str(self._serializer(purpose).dumps(msgspec.to_builtins(token)))
 
     def check(self, purpose: Purpose, signed: str, now_ms: int) -> Token | None:
