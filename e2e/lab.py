@@ -190,9 +190,12 @@ class Lab:
             Served(self.shop.app, tls=shop),
         ]
         self.http = httpx.Client(base_url=self.graph_url)
+        self._console: httpx.Client | None = None
 
     def close(self) -> None:
         self.http.close()
+        if self._console:
+            self._console.close()
         for served in reversed(self._served):
             served.close()
 
@@ -221,17 +224,17 @@ class Lab:
 
     def receipt(self, event_id: str) -> Json:
         """The receipt as the console's API gives it to a person who has signed in."""
-        if "session" not in self.__dict__:
-            self.session = self._sign_in()
-        receipt: Json = self.session.get(f"/api/receipts/{event_id}").raise_for_status().json()
+        self._console = self._console or self._sign_in()
+        receipt: Json = self._console.get(f"/api/receipts/{event_id}").raise_for_status().json()
         return receipt
 
     def _sign_in(self) -> httpx.Client:
+        """As the person who opens the link that `counterfoil sign-in` prints; the name resolves only in Chromium."""
         port = self.relay_url.rsplit(":", 1)[1]
-        session = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False)
+        console = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False)
         link = make_sign_in_link(self.settings, ENVIRON, time.time())
-        session.get(link.replace(self.relay_url, ""), follow_redirects=True).raise_for_status()
-        return session
+        console.get(link.removeprefix(self.relay_url), follow_redirects=True).raise_for_status()
+        return console
 
     def fault(self, **fault: Any) -> None:
         self.http.post("/twin/faults", json=fault).raise_for_status()

@@ -36,7 +36,7 @@ def assert_nothing_else(lab: Lab, *event_names: str) -> None:
 
 def ready(page: Page) -> None:
     page.wait_for_function(
-        "window.counterfoil && !window.counterfoil.q && window.fbq && window.fbq.callMethod"
+        "window.counterfoil && !window.counterfoil.q && window.fbq && !!window.fbq.callMethod"
     )
 
 
