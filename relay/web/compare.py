@@ -16,6 +16,7 @@ class Mark(StrEnum):
     DIFFERS = "differs"
     BROWSER_ONLY = "browser only"
     SERVER_ONLY = "server only"
+    NEITHER = "in neither"
     UNSEEN = "not seen"  # the snippet could not look, and no twin saw it arrive
 
 
@@ -72,7 +73,7 @@ def _mark(field: str, browser: str | None, server: str | None, looked: bool) -> 
         return Mark.UNSEEN
     if browser is None or server is None:
         if browser == server:
-            return Mark.SAME
+            return Mark.NEITHER
         return Mark.SERVER_ONLY if browser is None else Mark.BROWSER_ONLY
     same = _amount(browser) == _amount(server) if field == "value" else browser == server
     return Mark.SAME if same else Mark.DIFFERS

@@ -45,15 +45,16 @@ def timeline(stored: StoredReceipt, leg: BrowserLeg | None, deciding: Attempt | 
     event_ms = stored.row.event_time_ms
     known: list[tuple[str, str, Lane, int | None]] = [
         ("event", "The event happened", Lane.BROWSER, event_ms),
-        ("received", "The relay received the event", Lane.RELAY, stored.row.received_ms),
-        ("held", "Held until", Lane.RELAY, stored.not_before_ms),
     ]
     if leg is not None:
         known += [
             ("dispatched", "Meta's script sent the Pixel's request", Lane.BROWSER, leg.dispatched_ms),
             ("settled", f"The Pixel's request settled: {leg.state}", Lane.BROWSER, leg.settled_ms),
-            ("reported", "The browser half was last reported", Lane.RELAY, leg.reported_ms),
         ]
+    known.append(("received", "The relay received the event", Lane.RELAY, stored.row.received_ms))
+    if leg is not None:
+        known.append(("reported", "The browser half was last reported", Lane.RELAY, leg.reported_ms))
+    known.append(("held", "Held until", Lane.RELAY, stored.not_before_ms))
     if deciding is not None:
         known += [
             ("sent", "The relay called Graph", Lane.RELAY, deciding.started_ms),
@@ -64,6 +65,7 @@ def timeline(stored: StoredReceipt, leg: BrowserLeg | None, deciding: Attempt | 
         for step, label, lane, at_ms in known
         if at_ms is not None
     ]
+    # Moments within one millisecond keep the order in which they must have happened.
     return tuple(sorted(moments, key=lambda moment: moment.at_ms))
 
 

@@ -29,7 +29,7 @@ def marks(seen: PixelSeen | None, arrived: Arrived | None = None, **changes: Any
 
 
 def test_equal_halves_agree_in_every_field() -> None:
-    assert set(marks(SEEN).values()) == {Mark.SAME}
+    assert set(marks(SEEN).values()) == {Mark.SAME, Mark.NEITHER}
 
 
 @pytest.mark.parametrize("text", ["49.9", "49.90", "049.900", "4.99E+1"])
@@ -45,12 +45,13 @@ def test_another_value_differs(text: str) -> None:
 @pytest.mark.parametrize("field", ["event_name", "event_id", "fbp", "currency"])
 def test_texts_are_compared_exactly(field: str) -> None:
     changed = msgspec.structs.replace(SEEN, **{field: "Other"})
-    assert [name for name, mark in marks(changed).items() if mark is not Mark.SAME] == [field]
+    assert [name for name, mark in marks(changed).items() if mark is Mark.DIFFERS] == [field]
 
 
 def test_what_only_one_half_carries_is_named() -> None:
     assert marks(msgspec.structs.replace(SEEN, fbc="fb.1.2.x"))["fbc"] is Mark.BROWSER_ONLY
     assert marks(msgspec.structs.replace(SEEN, fbp=None))["fbp"] is Mark.SERVER_ONLY
+    assert marks(SEEN)["fbc"] is Mark.NEITHER
 
 
 def test_without_a_look_at_the_pixel_s_request_nothing_is_claimed() -> None:

@@ -40,3 +40,15 @@ def test_dots_stay_inside_the_drawing_and_never_overlap(times: list[int]) -> Non
     places = [dot.x for dot in dots(moments)]
     assert all(LEFT < place < WIDTH for place in places)
     assert all(right - left >= STEP - 0.2 for left, right in pairwise(places))
+
+
+def test_moments_of_the_same_millisecond_keep_their_order() -> None:
+    at_once = leg(settled_ms=EVENT_MS + 412)
+    assert [moment.step for moment in timeline(stored_receipt(), at_once, None)] == [
+        "event",
+        "dispatched",
+        "settled",
+        "received",
+        "reported",
+        "held",
+    ]
