@@ -56,7 +56,7 @@ async def on_disconnect(request: Request, exc: Exception) -> Response:  # noqa: 
 
 async def on_exception(request: Request, exc: Exception) -> Response:
     """Our own mistake. The log gets the kind and the place; never the body, which may hold personal data."""
-    log.error("request_failed", method=request.method, route=request.scope["path"], kind=type(exc).__name__)
+    log.error("request_failed", method=request.method, path=request.scope["path"], kind=type(exc).__name__)
     message = "The relay made a mistake; its log has the details. Try again later."
     # Starlette answers this one outside of every middleware.
     return error(500, "internal", message, SECURITY_HEADERS)
