@@ -1,7 +1,7 @@
 // The demo shop's own script: a cart in localStorage, and the calls that any shop would make to `counterfoil`.
 
 /** @typedef {{id: string, quantity: number, price: number}} Line */
-/** @typedef {{lines: Line[], email: string, eventId: string, number: string}} Order */
+/** @typedef {{lines: Line[], email: string, eventId: string, number: string, told?: boolean}} Order */
 
 const counterfoil = /** @type {(...call: unknown[]) => unknown} */ (
   /** @type {unknown} */ (Reflect.get(window, 'counterfoil'))
@@ -126,7 +126,7 @@ function lineElement(form, line) {
   return element;
 }
 
-/** The id is made with the order and kept with it, so that a reload of the thank-you page repeats nothing. @param {string} email */
+/** The event_id is made with the order and kept with it. @param {string} email */
 function buy(email) {
   const order = { lines: cart(), email, eventId: crypto.randomUUID(), number: String(Date.now()).slice(-6) };
   sessionStorage.setItem('order', JSON.stringify(order));
@@ -145,6 +145,9 @@ function thanksPage(section) {
   write('[data-event-id]', order.eventId);
   const link = /** @type {HTMLAnchorElement | null} */ (find('[data-receipt]'));
   if (link) link.href += `/${order.eventId}`;
+  // A thank-you page is reloaded and revisited; two Purchases of one source may count twice, even with one id.
+  if (order.told) return;
+  sessionStorage.setItem('order', JSON.stringify({ ...order, told: true }));
   counterfoil(
     'track',
     'Purchase',
