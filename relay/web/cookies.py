@@ -30,7 +30,7 @@ def renew_cookies(response: Response, event: OutboxEvent, origin: str, public_ur
     if page_host is None or relay_host is None or event.fate is not None:
         return
     domain = cookie_domain(page_host)
-    if not _shares(relay_host, page_host, domain):
+    if not shares(relay_host, page_host, domain):
         return
     ids = msgspec.json.decode(event.server_event, type=_ServerEvent).user_data
     for name, value in (("_fbp", ids.fbp), ("_fbc", ids.fbc)):
@@ -47,7 +47,7 @@ def renew_cookies(response: Response, event: OutboxEvent, origin: str, public_ur
             )
 
 
-def _shares(relay_host: str, page_host: str, domain: str | None) -> bool:
+def shares(relay_host: str, page_host: str, domain: str | None) -> bool:
     if domain is None:  # an IP address or a bare name: such a cookie belongs to one host
         return relay_host == page_host
     return relay_host == domain or relay_host.endswith(f".{domain}")
