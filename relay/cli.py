@@ -21,6 +21,11 @@ import httpx
 import msgspec
 
 from relay import __version__
+from relay.doctor.finding import Finding
+from relay.doctor.network import open_network
+from relay.doctor.report import has_failed, report_json, report_text
+from relay.doctor.run import examine
+from relay.doctor.subject import Subject, choose_subject
 from relay.errors import RelayError, StoreLocked
 from relay.event.explain import explain_event, explain_hash, explain_request
 from relay.event.outcome import Fate
@@ -296,6 +301,28 @@ def sign_in(config: Path) -> None:
 
 def _sign_in_link(settings: Settings) -> str:
     return make_sign_in_link(settings, os.environ, time.time())
+
+
+@main.command()
+@config_option
+@click.option("--site", "site_key", help="The site's key; needed where there are several.")
+@click.option("--url", help="One of the shop's pages, to look at its tag, its policy and other loaders too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+def doctor(config: Path, site_key: str | None, url: str | None, as_json: bool) -> None:
+    """Look at one site from outside, and say what to mend; exit code 1 if a check failed."""
+    settings = load_settings(config, os.environ, {})
+    subject = choose_subject(settings, os.environ, site_key=site_key, url=url)
+    findings = run(_examine(subject))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report_json(subject, findings))))
+    else:
+        click.echo("\n".join(report_text(subject, findings)))
+    sys.exit(1 if has_failed(findings) else 0)
+
+
+async def _examine(subject: Subject) -> list[Finding]:
+    async with open_network() as network:
+        return await examine(subject, network)
 
 
 @main.command()
