@@ -1,6 +1,5 @@
 // The page's `fbq`: every call of it passes here once, wherever the page keeps its references.
 
-import { commandFor, readCall } from './calls.js';
 import { events, find } from './events.js';
 import { isOpen, setConsent } from './gate.js';
 import { identify } from './identity.js';
@@ -10,6 +9,9 @@ import { guard } from './site.js';
 import { begin } from './track.js';
 
 /** @typedef {import('./types.js').Fbq} Fbq */
+
+const STANDARD =
+  /^(Add(PaymentInfo|To(Cart|Wishlist))|C(ompleteRegistration|ontact|ustomizeProduct)|Donate|FindLocation|InitiateCheckout|Lead|PageView|Purchase|S(chedule|earch|tartTrial|ub(mitApplication|scribe))|ViewContent)$/;
 
 /** @type {Fbq | undefined} */
 let adopted;
@@ -26,8 +28,9 @@ export const resume = guard(() => {
 });
 
 /**
- * A call on its way to Meta's script: given an id if it lacks one, and noted, once.
- * @param {ArrayLike<unknown>} args
+ * A call on its way to Meta's script: given an id if it lacks one, and noted, once. All but `track`, `trackCustom`,
+ * `trackSingle` and `trackSingleCustom` pass as they are.
+ * @param {ArrayLike<any>} args
  */
 const rewrite = (args) =>
   guard(() => {
@@ -35,9 +38,17 @@ const rewrite = (args) =>
       setConsent(args[1]);
       resume();
     }
-    const call = readCall(args);
-    const id = call && begin(call.name, call.data, call.options);
-    return id && call.with(id);
+    const call = Array.from(args);
+    const at = /^track(Custom)?$/.test(call[0]) ? 1 : /^trackSingle(Custom)?$/.test(call[0]) ? 2 : 0;
+    if (!at || typeof call[at] !== 'string') return;
+    const options = call[at + 2];
+    const id = begin(call[at], call[at + 1], {
+      eventID: options?.eventID ?? options?.event_id,
+      pixelIds: at > 1 ? [String(call[1])] : undefined,
+    });
+    // Assigned by index: the data before it may have been left out.
+    call[at + 2] = { ...options, eventID: id };
+    return id && call;
   })() || args;
 
 /** Stand in the stub's two ways out: its queue, and the method that Meta's script puts there. @param {Fbq} fbq */
@@ -48,7 +59,6 @@ const intercept = (fbq) => {
 
   /** @type {Fbq['callMethod']} */
   let current;
-  /** @param {Fbq['callMethod']} method */
   const set = guard((/** @type {Fbq['callMethod']} */ method) => {
     // A wrapper per method: another script may wrap what it reads here, and put that back.
     current = method && /** @this {unknown} @param {unknown[]} args */ function (...args) {
@@ -84,7 +94,8 @@ export const awaitFbq = () => {
       configurable: true,
       get() {},
       set(value) {
-        Object.defineProperty(window, 'fbq', { value, configurable: true, enumerable: true, writable: true });
+        delete window.fbq;
+        window.fbq = value;
         queueMicrotask(adopt);
       },
     });
@@ -98,9 +109,9 @@ export const awaitFbq = () => {
  * @param {string[]} [pixelIds]
  */
 export const fire = (name, data, eventID, pixelIds) => {
-  const rest = [name, data, { eventID }];
-  const command = commandFor(name, pixelIds);
-  calls.push(...(pixelIds ? pixelIds.map((pixel) => [command, pixel, ...rest]) : [[command, ...rest]]));
+  const custom = STANDARD.test(name) ? '' : 'Custom';
+  for (const pixel of pixelIds || [''])
+    calls.push([...(pixel ? ['trackSingle' + custom, pixel] : ['track' + custom]), name, data, { eventID }]);
   adopt();
   resume();
 };

@@ -19,19 +19,22 @@ const SETTLE_MS = 2500; // and its request this long to be answered
 const rank = (state) => 'upobls'.indexOf(state[0]);
 
 /**
- * The leg is settled, or a deadline has passed.
+ * Something came to be known; the best of several requests counts, and the last of them settles the leg.
  * @param {Tracked} tracked
  * @param {State} state
  * @param {string} evidence
+ * @param {number} [requests] still under way, where they are to be waited for
  */
-export const report = (tracked, state, evidence) => {
+export const report = (tracked, state, evidence, requests) => {
   const { event, told = '' } = tracked;
   const leg = event.pixel;
-  if (rank(state) < rank(leg.state)) return;
-  // The relay was told that nothing would come, and then it came.
-  leg.state = state === 'sent' && /^[bu]/.test(told) ? 'late' : state;
-  leg.evidence = evidence;
-  if (rank(state) > 2) leg.settled_ms = age(tracked);
+  if (rank(state) >= rank(leg.state)) {
+    // The relay was told that nothing would come, and then it came.
+    leg.state = state === 'sent' && /^[bu]/.test(told) ? 'late' : state;
+    leg.evidence = evidence;
+    if (rank(state) > 2) leg.settled_ms = age(tracked);
+  }
+  if (requests) return;
   tracked.ready = true;
   log(event.event_name, event.event_id, signature(tracked), leg.dispatched_ms, leg.settled_ms);
   handOver(tracked);
@@ -48,39 +51,16 @@ export const dispatched = (tracked, transport, seen) => {
   leg.dispatched_ms ??= age(tracked);
   leg.seen ??= seen;
   leg.transport = transport;
-  if (leg.state === 'undispatched') {
-    leg.state = 'pending';
-    leg.evidence = 'unload';
-  }
+  if (leg.state === 'undispatched') leg.state = 'pending';
   tracked.requests++;
   setTimeout(() => tracked.requests && report(tracked, 'pending', 'settle-timeout'), SETTLE_MS);
-};
-
-/**
- * One request of the Pixel has come to something; the leg is settled with the last of them, by the best of them.
- * @param {Tracked} tracked
- * @param {State} state
- * @param {string} evidence
- */
-export const settled = (tracked, state, evidence) => {
-  const { outcome = [state, evidence] } = tracked;
-  tracked.outcome = rank(state) < rank(outcome[0]) ? outcome : [state, evidence];
-  if (!--tracked.requests) report(tracked, ...tracked.outcome);
 };
 
 /** It never left, and nothing has been said about it yet. @param {Tracked} tracked */
 export const isWaiting = ({ ready, event }) => !ready && event.pixel.dispatched_ms == null;
 
-/**
- * Start the time in which Meta's script has to send the event. Behind a closed gate the Pixel waits too, so the time
- * starts again when it opens.
- * @param {Tracked} tracked
- */
-export const arm = (tracked) => {
-  if (tracked.armed || !isOpen()) return;
-  tracked.armed = true;
+/** Start the time in which Meta's script has to send the event; behind a closed gate it says nothing. @param {Tracked} tracked */
+export const arm = (tracked) =>
   setTimeout(() => {
-    tracked.armed = false;
     if (isOpen() && isWaiting(tracked)) report(tracked, 'undispatched', window.fbq?.callMethod ? 'locked' : 'noscript');
   }, LOAD_MS);
-};

@@ -1,18 +1,41 @@
 // The Pixel's own requests, known by their path and our id, not by host: seen when they leave, followed to their end.
 
 import { find } from './events.js';
-import { dispatched, settled } from './leg.js';
-import { forbidCanary, reach } from './reach.js';
+import { dispatched, report } from './leg.js';
 import { guard } from './site.js';
 
 /** @typedef {import('./types.js').State} State */
-/** @typedef {{url: string, connects: boolean, end: (state: State, evidence: string) => void, judge: (what: string) => void}} Request */
+/** @typedef {{url: string, end: (state: State, evidence: string) => void, judge: (what: string) => void}} Request */
 
-/** Those under way. @type {Set<Request>} */
+const CANARY_MS = 1500;
+const CACHE_MS = 60000;
+
+/** Requests under way. @type {Set<Request>} */
 const open = new Set();
 
-/** @type {Record<import('./reach.js').Reach, State>} */
-const STATE_BY_REACH = { reach: 'sent', noreach: 'blocked', unknown: 'pending' };
+/** @type {Record<string, {at: number, answer: Promise<string>}>} */
+const asked = {};
+
+/** The page's own policy keeps the canary in, so that its failure says nothing. */
+let forbidden = false;
+
+/**
+ * The canary: does a host answer at all? Asked only where an outcome is ambiguous, once a minute. It carries
+ * credentials, so that it shares the Pixel's own connections. Not verified against the live Meta.
+ * @param {string} url
+ */
+export const reach = (url) => {
+  const at = performance.now();
+  if (!(at - asked[url]?.at < CACHE_MS)) {
+    const signal = AbortSignal.timeout?.(CANARY_MS);
+    const answer = fetch(url, { method: 'HEAD', mode: 'no-cors', credentials: 'include', cache: 'no-store', signal }).then(
+      () => 'reach',
+      ({ name }) => (forbidden || name === 'TimeoutError' ? 'unknown' : 'noreach'),
+    );
+    asked[url] = { at, answer };
+  }
+  return asked[url].answer;
+};
 
 /** The request that a call makes; undefined where it is none of the Pixel's, or none with an id of ours. */
 const follow = guard(
@@ -22,29 +45,35 @@ const follow = guard(
    * @param {any} [body]
    */
   (transport, address, body) => {
-    const url = String(address);
-    if (!/\/tr\/?(\?|$)/.test(url)) return;
-    const params = new URLSearchParams(transport === 'form' ? /** @type {any} */ (new FormData(body)) : body || url.split('?')[1]);
-    const [event_name, event_id, pixel, fbp, fbc, value, currency] =
-      'ev,eid,id,fbp,fbc,cd[value],cd[currency]'.split(',').map((name) => params.get(name));
-    const tracked = find(event_id, event_name, pixel);
+    const [url, query] = String(address).split('?');
+    if (!/\/tr\/?$/.test(url)) return;
+    const params = new URLSearchParams(transport === 'form' ? /** @type {any} */ (new FormData(body)) : body || query);
+    /** @param {string} name */
+    const get = (name) => params.get(name);
+    const tracked = find(get('eid'), get('ev'), get('id'));
     if (!tracked) return;
     /** @type {Request} */
     const request = {
       url,
-      connects: transport === 'beacon' || transport === 'fetch',
-      end: (state, evidence) => open.delete(request) && settled(tracked, state, evidence),
+      end: (state, evidence) => open.delete(request) && report(tracked, state, evidence, --tracked.requests),
       // An end that proves nothing by itself. With Timing-Allow-Origin the browser says that the request was
       // answered; else ask whether the host answers at all.
       judge: async (what) => {
-        const entries = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByName(url));
+        const entries = /** @type {any[]} */ (performance.getEntriesByName(String(address)));
         if (entries.some((entry) => entry.requestStart)) return request.end('sent', 'timing');
-        const answer = await reach(url.split('?')[0]);
-        request.end(STATE_BY_REACH[answer], what + '+' + answer);
+        const answer = await reach(url);
+        request.end(answer === 'reach' ? 'sent' : answer === 'noreach' ? 'blocked' : 'pending', what + '+' + answer);
       },
     };
     open.add(request);
-    dispatched(tracked, transport, { event_name, event_id, fbp, fbc, value, currency });
+    dispatched(tracked, transport, {
+      event_name: get('ev'),
+      event_id: get('eid'),
+      fbp: get('fbp'),
+      fbc: get('fbc'),
+      value: get('cd[value]'),
+      currency: get('cd[currency]'),
+    });
     return request;
   },
 );
@@ -80,10 +109,9 @@ export const watchRequests = () => {
   watch(HTMLFormElement.prototype, 'submit', (form) => {
     const request = follow('form', form.action, form);
     if (!request) return;
+    const frame = /** @type {HTMLIFrameElement} */ (document.getElementsByName(form.target)[0]);
     // The first load may still be that of the empty frame, whose document is the page's own.
-    document.getElementsByName(form.target)[0]?.addEventListener('load', ({ target }) => {
-      if (!(/** @type {HTMLIFrameElement} */ (target).contentDocument)) request.judge('form-load');
-    });
+    frame?.addEventListener('load', () => frame.contentDocument || request.judge('form-load'));
   });
 
   // A refused beacon is no dispatch: the Pixel goes on to another transport.
@@ -96,12 +124,11 @@ export const watchRequests = () => {
     return request && ((answer) => answer.then(() => request.end('sent', 'fetch'), () => request.judge('error')));
   });
 
-  // A policy of the page is certain, and comes beside the ambiguous error.
+  // A policy of the page is certain, and comes beside the ambiguous error. `connect-src` stops the canary, and the
+  // transports that it then cannot judge.
   document.addEventListener('securitypolicyviolation', ({ blockedURI, disposition, effectiveDirective }) => {
     if (disposition === 'report') return;
-    const connects = effectiveDirective === 'connect-src';
-    if (connects) forbidCanary();
-    for (const request of open)
-      if (blockedURI && request.url.startsWith(blockedURI) && request.connects === connects) request.end('blocked', 'csp');
+    if (effectiveDirective === 'connect-src') forbidden = true;
+    else for (const request of open) if (blockedURI.startsWith(request.url)) request.end('blocked', 'csp');
   });
 };

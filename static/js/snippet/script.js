@@ -2,7 +2,7 @@
 
 import { events } from './events.js';
 import { isWaiting, report } from './leg.js';
-import { reach } from './reach.js';
+import { reach } from './requests.js';
 
 let failed = false;
 
@@ -24,7 +24,7 @@ const fail = () => {
 /** It may have failed before we came: the browser has done with it, and its host does not answer. */
 export const inspect = () => {
   for (const script of document.scripts)
-    if (isMetas(script) && !isLoaded() && performance.getEntriesByName(script.src).length)
+    if (isMetas(script) && !isLoaded() && performance.getEntriesByName(script.src)[0])
       reach(script.src).then((answer) => answer === 'noreach' && fail());
 };
 

@@ -1,7 +1,6 @@
 // An event begins: its id, its page, its identifiers, at the moment of the call.
 
 import { events, find, uuid } from './events.js';
-import { isOpen } from './gate.js';
 import { identify } from './identity.js';
 import { arm } from './leg.js';
 import { bury } from './script.js';
@@ -31,7 +30,7 @@ export const begin = (name, data, { eventID, userData = {}, pixelIds }) => {
     requests: 0,
     raw: userData,
     event: {
-      ...(isOpen() && identify()),
+      ...identify(),
       event_name: name,
       event_id,
       url: location.href.slice(0, MAX_URL_CHARACTERS),
