@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from e2e.lab import USER_AGENT, Lab, open_lab
+from e2e.lab import PIXEL, SECOND_PIXEL, USER_AGENT, Lab, open_lab
 from relay.sandbox.browser import find_chromium
 from relay.settings import Delivery
 
@@ -48,4 +48,10 @@ def page(context: BrowserContext) -> Page:
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     with open_lab(tmp_path, delivery=QUICK) as opened:
+        yield opened
+
+
+@pytest.fixture
+def two_pixel_lab(tmp_path: Path) -> Iterator[Lab]:
+    with open_lab(tmp_path, delivery=QUICK, pixels=(PIXEL, SECOND_PIXEL)) as opened:
         yield opened

@@ -82,7 +82,7 @@ class Served:
             app,
             log_level="error",
             access_log=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=1,
             proxy_headers=False,
             lifespan="on" if lifespan else "off",
         )
@@ -105,6 +105,9 @@ class Served:
             server.should_exit = True
         self._thread.join(timeout=30)
         assert not self._thread.is_alive(), "the server did not stop"
+        for listener, _ in self._listeners:
+            if listener is not None:
+                listener.close()
 
 
 def _server_context() -> Any:
