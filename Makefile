@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo setup dev test check e2e browser js lock bench clean
+.PHONY: help demo setup dev test check e2e browser js lock bench screenshots clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -69,6 +69,9 @@ lock: dev  ## renew requirements/*.txt from pyproject.toml
 
 bench: dev  ## the measured claims, as ratios in one run
 	$(BIN)/python -m bench
+
+screenshots: browser  ## the pictures of the documentation
+	$(BIN)/python -m e2e.screenshots
 
 clean:  ## remove what make has made
 	rm -rf $(VENV) node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis counterfoil-data test-output

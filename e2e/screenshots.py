@@ -1,0 +1,63 @@
+"""`make screenshots`: the pictures of the documentation, taken from a real sandbox in a real browser."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from relay.sandbox.browser import USER_AGENT, find_chromium
+from relay.sandbox.run import Sandbox, open_sandbox
+
+IMAGES: Final = Path(__file__).parent.parent / "docs" / "images"
+DESKTOP: Final = (1100, 800)
+PHONE: Final = (390, 844)
+
+
+async def take_all() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_sandbox(Path(folder), None) as sandbox, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+            event_id = await buy(browser, sandbox)
+            for name, (width, height), scheme in (
+                ("receipt", DESKTOP, "light"),
+                ("receipt-phone", PHONE, "dark"),
+            ):
+                page = await browser.new_page(viewport={"width": width, "height": height})
+                await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+                await show_receipt(page, sandbox, event_id)
+                await page.screenshot(path=IMAGES / f"{name}.png")
+            page = await browser.new_page(viewport={"width": DESKTOP[0], "height": 520})
+            await page.goto(sandbox.links.meta)
+            await page.screenshot(path=IMAGES / "twin.png")
+            await browser.close()
+
+
+async def buy(browser: Browser, sandbox: Sandbox) -> str:
+    page = await browser.new_page(user_agent=USER_AGENT)
+    await page.goto(f"{sandbox.shop}/?fbclid=IwAR2example")
+    await page.wait_for_function("window.fbq && !!window.fbq.callMethod && !window.counterfoil.q")
+    await page.get_by_role("button", name="Buy").click()
+    return await page.locator("[data-event-id]").inner_text()
+
+
+async def show_receipt(page: Page, sandbox: Sandbox, event_id: str) -> None:
+    """Sign in, then look until the event has its fate."""
+    await page.goto(sandbox.sign_in_link())
+    await page.wait_for_url("**/receipts")
+    await page.goto(f"{sandbox.links.relay}/receipts/{event_id}")
+    while not await page.get_by_text("delivered").count():
+        await page.reload()
+
+
+def main() -> int:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    asyncio.run(asyncio.wait_for(take_all(), timeout=60))
+    print("\n".join(str(image.relative_to(IMAGES.parent.parent)) for image in sorted(IMAGES.glob("*.png"))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
