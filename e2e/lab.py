@@ -232,12 +232,16 @@ class Lab:
         return receipt
 
     def _sign_in(self) -> httpx.Client:
-        """As the person who opens the link that `counterfoil sign-in` prints; the name resolves only in Chromium."""
-        port = self.relay_url.rsplit(":", 1)[1]
-        console = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False)
+        """As the person who opens the link that `counterfoil sign-in` prints."""
+        console = self._console_client()
         link = make_sign_in_link(self.settings, ENVIRON, time.time())
         console.get(link.removeprefix(self.relay_url), follow_redirects=True).raise_for_status()
         return console
+
+    def _console_client(self) -> httpx.Client:
+        """The name resolves only in Chromium."""
+        port = self.relay_url.rsplit(":", 1)[1]
+        return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False)
 
     def fault(self, **fault: Any) -> None:
         self.http.post("/twin/faults", json=fault).raise_for_status()
