@@ -86,7 +86,7 @@ class Visitors:
                     answer = client.post(f"{self._url}/v1/events", content=msgspec.json.encode(body))
                 except httpx.TransportError:
                     return
-                assert answer.json() == {"accepted": 3, "updated": 0, "duplicates": 0, "refused": []}
+                assert answer.json()["accepted"] == 3
                 self.acknowledged += ids
 
     def join(self) -> int:

@@ -227,10 +227,11 @@ def snippet(config: Path) -> None:
     for site in settings.site:
         click.echo(f"<!-- {site.key}: into the <head> of every page, before other scripts -->")
         click.echo(f"<script>{STUB}</script>")
-        click.echo(script_tag(settings.server.public_url, site.key))
+        click.echo(script_tag(settings.server.public_url, site.key, site.address_hosts))
         click.echo()
-    click.echo("Where the shop sends a Content-Security-Policy, add to it:")
-    click.echo(policy_line(settings.server.public_url))
+        click.echo("Where the shop sends a Content-Security-Policy, add to it:")
+        click.echo(policy_line(settings.server.public_url, tuple(site.address_hosts.urls().values())))
+        click.echo()
 
 
 @main.command()

@@ -8,6 +8,8 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from relay.proxies import NAMED_PROXIES
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -27,9 +29,14 @@ def check_origin(origin: str) -> None:
         raise ValueError(f"{origin} is not what a browser sends as Origin. Write {spelt}")
 
 
-def check_network(network: str) -> None:
-    """A proxy's network. Everybody is not one: any visitor could then claim any address."""
-    if network == "*" or _network(network).prefixlen == 0:
+def check_proxy(proxy: str) -> None:
+    """A proxy's network, or a name for some. Everybody is not one: any visitor could then claim any address."""
+    if proxy not in NAMED_PROXIES:
+        _check_network(proxy)
+
+
+def _check_network(network: str) -> None:
+    if network == "*" or _is_everybody(_network(network)):
         raise ValueError(
             f"{network} would trust everybody, and any visitor could then claim any address. "
             "List the networks of your own proxies"
@@ -40,7 +47,14 @@ def _network(network: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(network)
     except ValueError as error:
-        raise ValueError(f"{error}. Write a CIDR such as 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(
+            f"{error}. Write a CIDR such as 10.0.0.0/8 or fd00::/8, or one of {', '.join(NAMED_PROXIES)}"
+        ) from None
+
+
+def _is_everybody(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Wider than any network of one owner: the widest in use are 10.0.0.0/8 and fc00::/7."""
+    return network.prefixlen < (8 if network.version == 4 else 7)
 
 
 def _split(url: str) -> tuple[SplitResult, str]:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 import msgspec
 
 from relay.errors import SettingsError
-from relay.locations import check_network, check_origin, check_url
+from relay.locations import check_origin, check_proxy, check_url
 
 GRAPH_URL: Final = "https://graph.facebook.com"
 
@@ -58,7 +58,7 @@ class Server(Section, frozen=True):
     trusted_proxies: Annotated[
         tuple[str, ...],
         msgspec.Meta(
-            description="CIDRs of the proxies whose X-Forwarded-For or Forwarded header is believed."
+            description="Proxies whose word for the visitor's address is believed: CIDRs, or names (docs/addresses.md)."
         ),
     ] = ()
     graph_url: Annotated[
@@ -69,12 +69,14 @@ class Server(Section, frozen=True):
     ] = "v26.0"
     secret_key_env: Annotated[
         str | None,
-        msgspec.Meta(description="Name of the variable that holds the signing key of the console."),
+        msgspec.Meta(
+            description="Name of the variable that holds the signing keys, separated by spaces; the last one signs."
+        ),
     ] = None
     secret_key_file: Annotated[
         str | None,
         msgspec.Meta(
-            description="File with the signing key; left out: made beside the store at first start."
+            description="File with the signing keys, one a line; left out: one is made beside the store at first start."
         ),
     ] = None
     shutdown_seconds: Annotated[
@@ -94,8 +96,8 @@ class Server(Section, frozen=True):
         super().__post_init__()
         check_url(self.public_url)
         check_url(self.graph_url)
-        for network in self.trusted_proxies:
-            check_network(network)
+        for proxy in self.trusted_proxies:
+            check_proxy(proxy)
         _check_one_source("secret_key", self.secret_key_env, self.secret_key_file)
 
 
@@ -108,6 +110,13 @@ class StoreSettings(Section, frozen=True):
     retention_days: Annotated[
         Count, msgspec.Meta(description="Days that receipts are kept after the event has ended.")
     ] = 30
+    waiting_posts_max: Annotated[
+        Count, msgspec.Meta(description="Posts that may wait for the disk at once; the next is answered 503.")
+    ] = 4096
+    disk_reserve_mib: Annotated[
+        Duration,
+        msgspec.Meta(description="Posts are answered 503 while the disk has fewer MiB free than this."),
+    ] = 64.0
 
 
 class Delivery(Section, frozen=True):
@@ -125,6 +134,12 @@ class Delivery(Section, frozen=True):
             description="Seconds after the event that it waits while Meta's script has not sent the Pixel's."
         ),
     ] = 30.0
+    hold_address_seconds: Annotated[
+        Duration,
+        msgspec.Meta(
+            description="Seconds that an event over IPv4 waits for an IPv6 token, where the site has a host for it."
+        ),
+    ] = 2.0
     batch_max: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)],
         msgspec.Meta(description="Events per call to Graph; Meta takes 1,000 at most."),
@@ -151,6 +166,14 @@ class Delivery(Section, frozen=True):
             description="After a call was written and no answer came: send again, or end as unknown."
         ),
     ] = "resend"
+    resend_max: Annotated[
+        Annotated[int, msgspec.Meta(ge=0)],
+        msgspec.Meta(description="Times that one event is sent again so; after that it ends as unknown."),
+    ] = 5
+
+    def resends(self) -> int:
+        """How often an event may be sent again of which nobody knows whether it was taken."""
+        return self.resend_max if self.on_unknown == "resend" else 0
 
 
 class Privacy(Section, frozen=True):
@@ -184,6 +207,30 @@ class Pixel(Section, frozen=True):
         _check_one_source("token", self.token_env, self.token_file)
 
 
+class AddressHosts(Section, frozen=True):
+    """[site.address_hosts]: names of this relay that resolve to one address family only."""
+
+    ipv6: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="The relay under a name with AAAA records only, such as https://v6.shop.example."
+        ),
+    ] = None
+    ipv4: Annotated[str | None, msgspec.Meta(description="The relay under a name with A records only.")] = (
+        None
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for url in self.urls().values():
+            check_url(url)
+
+    def urls(self) -> dict[Literal["ipv6", "ipv4"], str]:
+        """The families that have a name of their own."""
+        named: dict[Literal["ipv6", "ipv4"], str | None] = {"ipv6": self.ipv6, "ipv4": self.ipv4}
+        return {family: url for family, url in named.items() if url is not None}
+
+
 class Site(Section, frozen=True):
     """[[site]]: one shop."""
 
@@ -201,6 +248,12 @@ class Site(Section, frozen=True):
         CountryCode | None,
         msgspec.Meta(description="Country for phone numbers without a country code, such as DE."),
     ] = None
+    address_hosts: Annotated[
+        AddressHosts,
+        msgspec.Meta(
+            description="Names of the relay at which pages may learn their other address; see below."
+        ),
+    ] = AddressHosts()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -368,4 +421,4 @@ def _first_repeated(values: Iterable[str]) -> str | None:
     return next((value for value, times in Counter(values).items() if times > 1), None)
 
 
-_TABLES: Final[tuple[type[Section], ...]] = (Settings, Site, Pixel, *SECTIONS.values())
+_TABLES: Final[tuple[type[Section], ...]] = (Settings, Site, AddressHosts, Pixel, *SECTIONS.values())

@@ -1,8 +1,11 @@
 """What a shop puts into its pages: the tag, the queue stub, and what its security policy must allow."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Final
 from urllib.parse import urlsplit
+
+from relay.settings import AddressHosts
 
 # Calls made before the script has loaded wait in `counterfoil.q`; the script takes them over.
 STUB: Final = (
@@ -12,29 +15,40 @@ META_SCRIPTS: Final = "https://connect.facebook.net"
 META_PIXEL: Final = "https://www.facebook.com"
 
 
-def script_tag(public_url: str, site_key: str) -> str:
-    """The line that loads the snippet from the relay."""
-    return f'<script async src="{escape(public_url)}/c.js" data-site="{escape(site_key)}"></script>'
+def script_tag(public_url: str, site_key: str, address_hosts: AddressHosts | None = None) -> str:
+    """The line that loads the snippet from the relay, and tells it where to learn the visitor's other address."""
+    hosts = address_hosts.urls() if address_hosts else {}
+    data = "".join(f' data-{family}="{escape(url)}"' for family, url in hosts.items())
+    return f'<script async src="{escape(public_url)}/c.js" data-site="{escape(site_key)}"{data}></script>'
 
 
 def policy_sources(
-    public_url: str, *, scripts: str = META_SCRIPTS, pixel: str = META_PIXEL
+    public_url: str,
+    *,
+    scripts: str = META_SCRIPTS,
+    pixel: str = META_PIXEL,
+    address_hosts: Sequence[str] = (),
 ) -> dict[str, tuple[str, ...]]:
     """By directive, the sources that the snippet and Meta's Pixel need beside the shop's own.
 
     An event of 2,048 characters or more leaves Chromium as a form posted into a frame; hence the last two.
     """
-    parts = urlsplit(public_url)
-    relay = f"{parts.scheme}://{parts.netloc}"
+    relay, *probed = map(_origin, (public_url, *address_hosts))
     return {
         "script-src": (relay, scripts),
-        "connect-src": (relay, pixel, scripts),
+        "connect-src": (relay, *probed, pixel, scripts),
         "img-src": (pixel,),
         "form-action": (pixel,),
         "frame-src": (pixel,),
     }
 
 
-def policy_line(public_url: str) -> str:
+def policy_line(public_url: str, address_hosts: Sequence[str] = ()) -> str:
     """The sources as one line, to be merged into a shop's own policy."""
-    return "; ".join(f"{name} {' '.join(sources)}" for name, sources in policy_sources(public_url).items())
+    sources = policy_sources(public_url, address_hosts=address_hosts)
+    return "; ".join(f"{name} {' '.join(named)}" for name, named in sources.items())
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -14,10 +14,13 @@ from starlette.routing import BaseRoute, Mount, Route
 from relay.assets import find_assets
 from relay.cli import main
 from relay.event.outcome import (
+    ADDRESS_SENTENCES,
+    ADDRESS_STATUS,
     BODY_SENTENCES,
     BODY_STATUS,
     FATE_SENTENCES,
     REFUSAL_SENTENCES,
+    AddressReason,
     BodyReason,
     BrowserState,
     Fate,
@@ -25,7 +28,7 @@ from relay.event.outcome import (
     Refusal,
 )
 from relay.event.verdict import Profile
-from relay.settings import SECTIONS, Pixel, Section, Site, load_settings, variables
+from relay.settings import SECTIONS, AddressHosts, Pixel, Section, Site, load_settings, variables
 from relay.twin.app import create_twin
 from relay.web.health import NOT_READY
 from relay.web.routes import routes
@@ -65,7 +68,7 @@ def test_every_setting_is_documented_with_its_default_its_variable_and_its_sente
         assert [f"`{field}`", default, f"`{variable}`", sentence] in documented
 
 
-@pytest.mark.parametrize("table", [Site, Pixel])
+@pytest.mark.parametrize("table", [Site, AddressHosts, Pixel])
 def test_every_key_of_a_site_and_a_pixel_is_documented(table: type[Section]) -> None:
     documented = rows("settings")
     for name, default, sentence in described(table):
@@ -73,7 +76,7 @@ def test_every_key_of_a_site_and_a_pixel_is_documented(table: type[Section]) -> 
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    tables: list[type[Section]] = [*SECTIONS.values(), Site, Pixel]
+    tables: list[type[Section]] = [*SECTIONS.values(), Site, AddressHosts, Pixel]
     known = {f"`{name}`" for table in tables for name, _, _ in described(table)}
     others = {"`RELAY_CONFIG`", "`COUNTERFOIL_CHROMIUM`", "setting", "variable"}
     assert {row[0] for row in rows("settings")} - others == known
@@ -91,6 +94,13 @@ def test_every_refusal_of_a_post_is_documented_with_what_to_do(reason: BodyReaso
         row for row in rows("refusals") if row[0] == f"`{reason}`" and len(row) == 4 and row[1].isdigit()
     ]
     assert row[1:3] == [str(BODY_STATUS[reason]), BODY_SENTENCES[reason]]
+    assert row[3]
+
+
+@pytest.mark.parametrize("reason", list(AddressReason))
+def test_every_refusal_of_an_address_token_is_documented_with_what_to_do(reason: AddressReason) -> None:
+    (row,) = [row for row in rows("refusals") if row[0] == f"`{reason}`"]
+    assert row[1:3] == [str(ADDRESS_STATUS[reason]), ADDRESS_SENTENCES[reason]]
     assert row[3]
 
 

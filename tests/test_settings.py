@@ -1,5 +1,6 @@
 """relay.toml ← RELAY_* ← flags: what is read, and how each mistake is named."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -158,16 +159,28 @@ def test_a_wrong_value_is_refused_with_its_path(tmp_path: Path, text: str, sente
     assert sentence in refusal(tmp_path, text)
 
 
-@pytest.mark.parametrize("network", ["*", "0.0.0.0/0", "::/0"])
+@pytest.mark.parametrize("network", ["*", "0.0.0.0/0", "::/0", "128.0.0.0/1", "2000::/3"])
 def test_trusting_everybody_as_a_proxy_is_refused_with_the_reason(tmp_path: Path, network: str) -> None:
     sentence = refusal(tmp_path, f'[server]\ntrusted_proxies = ["10.0.0.0/8", "{network}"]')
     assert "$.server: " in sentence
     assert f"{network} would trust everybody, and any visitor could then claim any address" in sentence
 
 
-@pytest.mark.parametrize("network", ["cloudflare", "10.0.0.1/8", "10.0.0.0/33", ""])
-def test_a_proxy_must_be_a_network(tmp_path: Path, network: str) -> None:
-    assert "Write a CIDR such as" in refusal(tmp_path, f'[server]\ntrusted_proxies = ["{network}"]')
+@pytest.mark.parametrize("network", ["cloudflair", "10.0.0.1/8", "10.0.0.0/33", ""])
+def test_a_proxy_must_be_a_network_or_a_known_name(tmp_path: Path, network: str) -> None:
+    sentence = refusal(tmp_path, f'[server]\ntrusted_proxies = ["{network}"]')
+    assert "Write a CIDR such as" in sentence
+    assert "cloudflare" in sentence
+
+
+def test_a_proxy_may_be_named(tmp_path: Path) -> None:
+    settings = load_settings(None, {"RELAY_TRUSTED_PROXIES": "caddy,cloudflare,2001:db8::/32"}, {})
+    assert settings.server.trusted_proxies == ("caddy", "cloudflare", "2001:db8::/32")
+
+
+def test_an_address_host_must_be_an_address(tmp_path: Path) -> None:
+    text = f'[[site]]\n{SITE}\n[site.address_hosts]\nipv6 = "v6.shop.example"\n[[site.pixels]]\n{PIXEL}'
+    assert "$.site[0].address_hosts: v6.shop.example is not an" in refusal(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +298,9 @@ def test_no_value_of_any_field_escapes_as_another_error(value: object) -> None:
 
 @given(st.text())
 def test_no_origin_breaks_the_loader(origin: str) -> None:
-    site = {"key": "demo", "origins": [origin], "pixels": [{"id": "1"}]}
-    with pytest.raises(SettingsError, match=r"\$\.site\[0\]"):
-        load_settings(None, {}, {"site": [site]})
+    document = {"site": [{"key": "demo", "origins": [origin], "pixels": [{"id": "1"}]}]}
+    if re.fullmatch(r"https?://[a-z0-9]+", origin):
+        assert load_settings(None, {}, document).site[0].origins == (origin,)
+    else:
+        with pytest.raises(SettingsError, match=r"\$\.site\[0\]"):
+            load_settings(None, {}, document)

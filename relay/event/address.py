@@ -2,25 +2,41 @@
 
 Each hop of the chain was written by the hop to its right, and only configured proxies are believed. So the
 walk starts at the socket's other end and goes left through trusted proxies; the first hop that is none is the
-visitor. What stands further left is the visitor's own claim, and is never read. Nothing raises.
+visitor. What stands further left is the visitor's own claim, and is never read. A provider's own header counts
+where one of that provider's networks made the last trusted step, and nowhere else. Nothing raises.
 """
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal
 
 import msgspec
 
+from relay.proxies import NAMED_PROXIES
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Family = Literal["ipv4", "ipv6"]
-AddressSource = Literal["peer", "x-forwarded-for", "forwarded", "none"]
+AddressSource = Literal[
+    "peer",
+    "x-forwarded-for",
+    "forwarded",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "true-client-ip",
+    "fastly-client-ip",
+    "token",
+    "none",
+]
 
 # Nobody's private network: Python counts them as not global, and examples and tests are full of them.
 _DOCUMENTATION: Final = tuple(
     map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
 )
+# Cloudflare's stand-ins for IPv6 visitors ("Pseudo IPv4"): of a range that no machine has.
+_STAND_INS: Final = ip_network("240.0.0.0/4")
 _UNREADABLE_PEER: Final = "the connection's other end has no IP address"
 _UNREADABLE_HOP: Final = "the first hop from the right that is no trusted proxy does not name an address"
 _PORT: Final = r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?"
@@ -37,12 +53,20 @@ class ClientAddress(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """A trusted proxy that writes the visitor's address into headers of its own (lower case, in this order)."""
+
+    networks: tuple[Network, ...]
+    client_headers: tuple[AddressSource, ...]
+
+
 class _Hop(msgspec.Struct, frozen=True):
     """Where a walk ended: at an address, or at a hop that cannot be read or was never named."""
 
     address: Address | None
     is_peer: bool
     problem: str = ""
+    voucher: Address | None = None  # the trusted hop that wrote this one; None where that is the socket
 
 
 def client_address(
@@ -52,28 +76,55 @@ def client_address(
     forwarded: Sequence[str],
     trusted_proxies: Sequence[Network],
     accept_private: bool,
+    providers: Sequence[Provider] = (),
+    provider_headers: Mapping[str, Sequence[str]] | None = None,
 ) -> ClientAddress:
-    """The visitor's address; `forwarded_for` and `forwarded` are the headers of those names as they arrived.
+    """The visitor's address; `forwarded_for` and `forwarded` are the headers of those names as they arrived,
+    and `provider_headers` all others that a provider could have written, by their names in lower case.
 
-    Where both headers are there and do not agree, one of them is not the proxy's and nothing is sent: which
-    one, only the proxy's configuration knows. `accept_private` is for laboratories.
+    Where two that must agree do not, one of them is not the proxy's and nothing is sent: which one, only the
+    proxy's configuration knows. `accept_private` is for laboratories.
     """
     hops_for = [hop for line in forwarded_for for hop in line.split(",") if hop.strip()]
     hops_forwarded = [
         _for_of(element) for line in forwarded for element in line.split(",") if element.strip()
     ]
     by_for = _walk(peer, hops_for, trusted_proxies)
-    if not hops_forwarded:
-        return _judge(by_for, "x-forwarded-for", accept_private)
     by_forwarded = _walk(peer, hops_forwarded, trusted_proxies)
-    if hops_for and by_for.address != by_forwarded.address:
+    if hops_for and hops_forwarded and by_for.address != by_forwarded.address:
         return _none("X-Forwarded-For and Forwarded disagree; let the proxy remove the one it does not write")
-    return _judge(by_forwarded, "forwarded", accept_private)
+    header: AddressSource = "forwarded" if hops_forwarded else "x-forwarded-for"
+    hop = by_forwarded if hops_forwarded else by_for
+    named = _named_by_provider(hop.voucher, providers, provider_headers or {})
+    if named is None:
+        return _judge(hop, header, accept_private)
+    provider_header, by_provider = named
+    if hop.address not in (None, by_provider.address) and hop.address not in _STAND_INS:
+        return _none(f"{provider_header} and the forwarded chain disagree; behind two providers, list CIDRs")
+    return _judge(by_provider, provider_header, accept_private)
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """CIDRs, or single addresses. Raises ValueError with the text that is neither."""
-    return tuple(map(ip_network, texts))
+    """CIDRs, single addresses, or names of relay/proxies.toml. Raises ValueError with a text that is none."""
+    return tuple(network for text in texts for network in _networks(text))
+
+
+@functools.cache
+def _networks(text: str) -> tuple[Network, ...]:
+    named = NAMED_PROXIES.get(text)
+    return (ip_network(text),) if named is None else tuple(map(ip_network, named.networks))
+
+
+def parse_providers(texts: Sequence[str]) -> tuple[Provider, ...]:
+    """Those of the named proxies that write headers of their own."""
+    return tuple(
+        Provider(
+            networks=_networks(text),
+            client_headers=msgspec.convert(NAMED_PROXIES[text].client_headers, tuple[AddressSource, ...]),
+        )
+        for text in texts
+        if text in NAMED_PROXIES and NAMED_PROXIES[text].client_headers
+    )
 
 
 def parse_hop(text: str) -> Address | None:
@@ -96,13 +147,31 @@ def is_public(address: Address) -> bool:
 
 
 def _walk(peer: str | None, hops: Sequence[str], trusted: Sequence[Network]) -> _Hop:
+    voucher = None
     for is_peer, text in _from_the_right(peer, hops):
         address = parse_hop(text)
         if address is None:
-            return _Hop(None, is_peer, _UNREADABLE_PEER if is_peer else _UNREADABLE_HOP)
+            return _Hop(None, is_peer, _UNREADABLE_PEER if is_peer else _UNREADABLE_HOP, voucher)
         if not any(address in network for network in trusted):
-            return _Hop(address, is_peer)
-    return _Hop(None, False, "every hop is a trusted proxy, and none of them named a visitor")
+            return _Hop(address, is_peer, voucher=voucher)
+        voucher = address
+    return _Hop(None, False, "every hop is a trusted proxy, and none of them named a visitor", voucher)
+
+
+def _named_by_provider(
+    voucher: Address | None, providers: Sequence[Provider], headers: Mapping[str, Sequence[str]]
+) -> tuple[AddressSource, _Hop] | None:
+    """What the provider that vouches for this request says of it; None where it says nothing."""
+    if voucher is None:
+        return None
+    for provider in providers:
+        if any(voucher in network for network in provider.networks):
+            for header in provider.client_headers:
+                lines = headers.get(header, ())
+                address = parse_hop(lines[0]) if len(lines) == 1 else None
+                if lines and (address is None or address not in _STAND_INS):
+                    return header, _Hop(address, False, f"{header} does not name one address", voucher)
+    return None
 
 
 def _from_the_right(peer: str | None, hops: Sequence[str]) -> Iterator[tuple[bool, str]]:
@@ -135,6 +204,8 @@ def _judge(hop: _Hop, header: AddressSource, accept_private: bool) -> ClientAddr
             "the other end of the connection"
             if hop.is_peer
             else f"the first hop from the right of {header} that is no trusted proxy"
+            if header in ("x-forwarded-for", "forwarded")
+            else f"what the trusted provider wrote into {header}"
         ),
     )
 

@@ -3,17 +3,19 @@
 `why` tells for each value where it came from, as sentences without raw personal data; the receipt shows them.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from relay.event.address import ClientAddress, client_address, parse_networks
+from relay.event.address import ClientAddress, client_address, parse_networks, parse_providers
 from relay.event.agent import Agent, read_agent
 from relay.event.build import build, encode, is_too_broad
 from relay.event.consent import consent_refusal
 from relay.event.identity import Identity, resolve_identity
 from relay.event.normalise import HashedUserData, hash_user_data
-from relay.event.outcome import BrowserState, Fate, FateReason, Refusal
-from relay.event.records import BrowserEvent, BrowserLeg, Json, OutboxEvent, RequestFacts
+from relay.event.observation import addresses_why, sent_address, weigh
+from relay.event.outcome import Fate, FateReason, Refusal
+from relay.event.records import BrowserEvent, BrowserLeg, Json, OutboxEvent, RequestFacts, SeenAddress
 from relay.event.schedule import not_before_ms
 from relay.event.wire import Refused
 from relay.settings import Delivery, Settings, Site
@@ -22,9 +24,17 @@ USER_AGENT_MAX: Final = 2_048  # no browser's is as long; what is over would onl
 
 
 def enrich(
-    event: BrowserEvent, facts: RequestFacts, site: Site, *, settings: Settings
+    event: BrowserEvent,
+    facts: RequestFacts,
+    site: Site,
+    *,
+    settings: Settings,
+    signing_keys: Sequence[str] = (),
 ) -> tuple[OutboxEvent, ...] | Refused:
-    """Everything between the wire and the disk. No raw customer data is in what comes out."""
+    """Everything between the wire and the disk. No raw customer data is in what comes out.
+
+    `signing_keys` are this relay's own, for the address tokens of the event; without them none is believed.
+    """
     user_agent = (facts.user_agent or "").strip()[:USER_AGENT_MAX]
     refusal = consent_refusal(event, facts)
     if refusal is None and not user_agent:
@@ -33,20 +43,19 @@ def enrich(
         return Refused(event_id=event.event_id, reason=refusal)
     event_time_ms = facts.received_ms - event.age_ms
     identity = _identity(event, facts, event_time_ms)
-    address = connection_address(facts, settings)
+    addresses = _addresses(event, facts, site, settings, signing_keys)
+    address = sent_address(addresses)
     hashed = hash_user_data(event.user_data, site.default_country)
     server_event = build(
         event, event_time_ms=event_time_ms, hashed=hashed.hashed, fbp=identity.fbp, fbc=identity.fbc
     )
-    visitor = {"client_user_agent"} | ({"client_ip_address"} if address.address else set())
+    visitor = {"client_user_agent"} | ({"client_ip_address"} if address else set())
     if is_too_broad(visitor | set(server_event["user_data"])):
         return Refused(event_id=event.event_id, reason=Refusal.TOO_BROAD)
     agent = read_agent(user_agent)
     leg = _leg(event, event_time_ms, facts.received_ms)
-    not_before = _not_before_ms(leg, event_time_ms, settings.delivery)
-    why = _why(identity, address, hashed, agent) | {
-        "hold": _hold_sentence(leg.state, not_before - facts.received_ms)
-    }
+    not_before, hold = _hold(leg, event_time_ms, settings.delivery, waits=_waits(event, addresses, site))
+    why = _why(identity, addresses, hashed, agent) | {"hold": hold}
     return tuple(
         OutboxEvent(
             key=outbox_key(pixel, event.event_name, event.event_id),
@@ -59,9 +68,10 @@ def enrich(
             not_before_ms=not_before,
             leg=leg,
             server_event=encode(server_event),
-            client_ip_address=address.address,
+            client_ip_address=address,
             client_user_agent=user_agent,
             why=why,
+            addresses=addresses,
             fate=Fate.FILTERED if agent.bot else None,
             fate_reason=FateReason.BOT if agent.bot else None,
         )
@@ -97,7 +107,29 @@ def connection_address(facts: RequestFacts, settings: Settings) -> ClientAddress
         forwarded=facts.forwarded,
         trusted_proxies=parse_networks(settings.server.trusted_proxies),
         accept_private=settings.server.accept_private_addresses,
+        providers=parse_providers(settings.server.trusted_proxies),
+        provider_headers=facts.provider_headers,
     )
+
+
+def _addresses(
+    event: BrowserEvent, facts: RequestFacts, site: Site, settings: Settings, signing_keys: Sequence[str]
+) -> tuple[SeenAddress, ...]:
+    return weigh(
+        connection_address(facts, settings),
+        event,
+        keys=signing_keys,
+        site=site.key,
+        hosts=site.address_hosts,
+        accept_private=settings.server.accept_private_addresses,
+        now_ms=facts.received_ms,
+    )
+
+
+def _waits(event: BrowserEvent, addresses: Sequence[SeenAddress], site: Site) -> bool:
+    """Whether the page may still learn an IPv6 address: it says that it has asked by naming its nonce."""
+    has_ipv6 = any(word.sent and word.family == "ipv6" for word in addresses)
+    return site.address_hosts.ipv6 is not None and event.address_nonce is None and not has_ipv6
 
 
 def _leg(event: BrowserEvent, event_time_ms: int, received_ms: int) -> BrowserLeg:
@@ -114,21 +146,30 @@ def _leg(event: BrowserEvent, event_time_ms: int, received_ms: int) -> BrowserLe
     )
 
 
-def _not_before_ms(leg: BrowserLeg, event_time_ms: int, delivery: Delivery) -> int:
-    return not_before_ms(
+def _hold(leg: BrowserLeg, event_time_ms: int, delivery: Delivery, *, waits: bool) -> tuple[int, str]:
+    """Until when the event is held, and why."""
+    by_leg_ms = not_before_ms(
         leg.state,
         event_time_ms=event_time_ms,
         dispatched_ms=leg.dispatched_ms,
         received_ms=leg.reported_ms,
         delivery=delivery,
     )
+    by_address_ms = leg.reported_ms + round(delivery.hold_address_seconds * 1_000)
+    if waits and by_address_ms > by_leg_ms:
+        hold_ms = by_address_ms - leg.reported_ms
+        return by_address_ms, f"the page may still learn an IPv6 address: {_held_for(hold_ms)}"
+    return by_leg_ms, f"the browser leg is {leg.state}: {_held_for(by_leg_ms - leg.reported_ms)}"
 
 
-def _why(identity: Identity, address: ClientAddress, hashed: HashedUserData, agent: Agent) -> Json:
+def _held_for(hold_ms: int) -> str:
+    return f"held for {hold_ms / 1_000:.1f} s after receipt" if hold_ms else "no hold"
+
+
+def _why(identity: Identity, addresses: Sequence[SeenAddress], hashed: HashedUserData, agent: Agent) -> Json:
     why: Json = {
         **identity.why,
-        "client_ip_address": address.why,
-        "client_ip_address_source": address.source,
+        **addresses_why(addresses),
         **hashed.why,
         "client_user_agent": "the User-Agent header of the post",
         "agent": agent.label,
@@ -136,9 +177,3 @@ def _why(identity: Identity, address: ClientAddress, hashed: HashedUserData, age
     if agent.bot is not None:
         why["bot"] = f"the user agent matches the crawler pattern {agent.bot}"
     return why
-
-
-def _hold_sentence(state: BrowserState, hold_ms: int) -> str:
-    if hold_ms == 0:
-        return f"the browser leg is {state}: no hold"
-    return f"the browser leg is {state}: held for {hold_ms / 1_000:.1f} s after receipt"

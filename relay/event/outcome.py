@@ -127,7 +127,9 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.INVALID_DATA_PROCESSING_OPTIONS: (
         "data_processing_options must be a list, with country and state as whole numbers."
     ),
-    Refusal.INVALID_ADDRESSES: "addresses must be a list of at most four tokens that this relay issued.",
+    Refusal.INVALID_ADDRESSES: (
+        "addresses must be a list of at most four tokens that this relay issued, and address_nonce a text."
+    ),
     Refusal.INVALID_CONSENT: 'consent must be "granted", "denied" or left out.',
     Refusal.MISSING_VALUE: "A Purchase needs custom_data.value; Counterfoil never invents one.",
     Refusal.INVALID_VALUE: "custom_data.value must be a finite number.",
@@ -181,6 +183,29 @@ BODY_SENTENCES: Final[dict[BodyReason, str]] = {
     BodyReason.UNKNOWN_SITE: '"site" is not the key of a configured site. Copy it from `counterfoil snippet`.',
     BodyReason.ORIGIN_MISSING: "The request has no Origin header; only browsers post to this address.",
     BodyReason.ORIGIN_NOT_ALLOWED: "This Origin is not in the site's origins. Add it in relay.toml.",
+}
+
+
+class AddressReason(StrEnum):
+    """Why `GET /v1/address` gave no token. The site and the Origin are judged as those of a post."""
+
+    INVALID_NONCE = "invalid_nonce"
+    NO_ADDRESS_HOSTS = "no_address_hosts"
+    NO_ADDRESS = "no_address"
+
+
+ADDRESS_STATUS: Final[dict[AddressReason, int]] = {
+    AddressReason.INVALID_NONCE: 400,
+    AddressReason.NO_ADDRESS_HOSTS: 404,
+    AddressReason.NO_ADDRESS: 409,
+}
+
+ADDRESS_SENTENCES: Final[dict[AddressReason, str]] = {
+    AddressReason.INVALID_NONCE: "nonce must be 16 to 64 letters, digits, hyphens or underscores, once.",
+    AddressReason.NO_ADDRESS_HOSTS: "This site takes no address tokens. Name its address_hosts in relay.toml.",
+    AddressReason.NO_ADDRESS: (
+        "The relay cannot tell the address of this connection. Look at trusted_proxies and at what the proxy forwards."
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from relay.event.address import AddressSource, Family
 from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 
 Json = dict[str, Any]
@@ -53,6 +54,9 @@ class BrowserEvent(msgspec.Struct, frozen=True, kw_only=True):
     data_processing_options_state: int | None
     addresses: tuple[str, ...]  # tokens that this relay issued
     pixel: PixelReport
+    address_nonce: str | None = (
+        None  # what the tokens were asked with; without a token: there is none to wait for
+    )
 
 
 class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,9 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     peer: str | None  # the socket's other end
     forwarded_for: tuple[str, ...]  # X-Forwarded-For headers, in order of arrival
     forwarded: tuple[str, ...]  # Forwarded headers (RFC 7239)
+    provider_headers: dict[
+        str, tuple[str, ...]
+    ] = {}  # those of `relay.proxies.CLIENT_HEADERS` that are there
     user_agent: str | None
     cookies: dict[str, str]
     sec_purpose: str | None
@@ -80,6 +87,17 @@ class BrowserLeg(msgspec.Struct, frozen=True, kw_only=True):
     seen: PixelSeen | None = None
 
 
+class SeenAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """One word on the visitor's address: the connection's, or that of a token the post carried."""
+
+    source: AddressSource
+    address: str | None  # None: nothing that can be believed
+    family: Family | None
+    seen_ms: int | None  # when this relay saw it; None where the token does not tell
+    sent: bool  # the one that goes to Meta
+    why: str  # why it can be believed or not, and why it was taken or not; no raw address
+
+
 class OutboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event for one pixel, as it is committed. Holds no raw personal data but the address and agent."""
 
@@ -96,5 +114,6 @@ class OutboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     client_ip_address: str | None  # kept only as long as the settings say
     client_user_agent: str | None
     why: Json  # where each value came from; no raw personal data
+    addresses: tuple[SeenAddress, ...] = ()  # the connection's first; kept as long as client_ip_address
     fate: Fate | None = None  # set at once for events that are recorded and never sent
     fate_reason: FateReason | None = None

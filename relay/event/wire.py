@@ -136,6 +136,7 @@ def _browser_event(members: Json, event_id: str, pixel_ids: Sequence[str]) -> Br
         data_processing_options_country=country,
         data_processing_options_state=state,
         addresses=_addresses(members.get("addresses")),
+        address_nonce=_address_nonce(members.get("address_nonce")),
         pixel=_pixel_report(members.get("pixel"), age_ms),
     )
 
@@ -291,6 +292,12 @@ def _addresses(raw: object) -> tuple[str, ...]:
     if not isinstance(raw, list) or len(raw) > ADDRESSES_MAX or not all(map(_is_short_text, raw)):
         raise _RefusedError(Refusal.INVALID_ADDRESSES)
     return tuple(raw)
+
+
+def _address_nonce(raw: object) -> str | None:
+    if raw is not None and not _is_short_text(raw):
+        raise _RefusedError(Refusal.INVALID_ADDRESSES)
+    return _text(raw)
 
 
 def _pixel_report(raw: object, age_ms: int) -> PixelReport:

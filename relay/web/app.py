@@ -24,6 +24,7 @@ from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
+from relay.web.keys import signing_keys
 from relay.web.pages import open_pages
 from relay.web.routes import routes
 from relay.web.script import load_script
@@ -40,11 +41,17 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def steady_clock_ms() -> int:
+    """Milliseconds that nobody can set."""
+    return time.monotonic_ns() // 1_000_000
+
+
 def create_app(
     settings: Settings,
     *,
     environ: Mapping[str, str] = os.environ,
     clock_ms: Callable[[], int] = wall_clock_ms,
+    steady_ms: Callable[[], int] = steady_clock_ms,
 ) -> Starlette:
     """The relay as one ASGI app. Its lifespan opens the store, runs the courier, and ends both.
 
@@ -66,9 +73,11 @@ def create_app(
     app.router.redirect_slashes = False  # an address that is not on the list of routes is not one of ours
     app.state.settings = settings
     app.state.clock_ms = clock_ms
+    app.state.steady_ms = steady_ms
     app.state.pages = open_pages(find_assets("templates"))
     app.state.script = load_script(static)
     app.state.sign_in = open_sign_in(settings, environ)
+    app.state.signing_keys = signing_keys(settings, environ)
     app.state.draining = False
     return app
 
@@ -78,11 +87,15 @@ async def lifespan(app: Starlette, pixels: Mapping[str, PixelAccess]) -> AsyncIt
     """Store, then courier; at the end the courier first, so that every answer from Graph finds its store."""
     state = app.state
     settings: Settings = state.settings
-    store: Store = await SqliteStore.open(Path(settings.store.path), clock_ms=state.clock_ms)
+    store: Store = await SqliteStore.open(
+        Path(settings.store.path), limits=settings.store, clock_ms=state.clock_ms
+    )
     try:
         await store.recover(now_ms=state.clock_ms(), on_unknown=settings.delivery.on_unknown)
         graph = open_graph(settings.server.graph_url, settings.delivery)
-        courier = Courier(store, graph, pixels, settings.delivery, state.clock_ms, random.random)
+        courier = Courier(
+            store, graph, pixels, settings.delivery, state.clock_ms, random.random, state.steady_ms
+        )
         state.store, state.graph, state.courier = store, graph, courier
         state.courier_task = asyncio.create_task(courier.run())
         pruning = asyncio.create_task(prune_regularly(store, settings, state.clock_ms))

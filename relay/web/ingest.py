@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from relay.delivery.courier import Courier
 from relay.errors import StoreError
-from relay.event.enrich import enrich
+from relay.event.address import Family
+from relay.event.enrich import connection_address, enrich
 from relay.event.outcome import (
     BODY_SENTENCES,
     BODY_STATUS,
@@ -24,6 +25,7 @@ from relay.event.outcome import (
 )
 from relay.event.records import OutboxEvent, RequestFacts
 from relay.event.wire import BODY_MAX_BYTES, Refused, WireError, parse_body, parse_event
+from relay.proxies import CLIENT_HEADERS
 from relay.settings import Settings, Site
 from relay.store.protocol import Store
 from relay.web.cookies import renew_cookies
@@ -44,12 +46,13 @@ class RefusedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The 202's body. The four parts add up to the number of events posted."""
+    """The 202's body. The first four add up to the number of events posted."""
 
     accepted: int
     updated: int
     duplicates: int
     refused: tuple[RefusedEvent, ...]
+    family: Family | None  # of the connection's address, so that the page knows whether to look for another
 
 
 async def post_events(request: Request) -> Response:
@@ -126,6 +129,7 @@ def request_facts(request: Request, received_ms: int) -> RequestFacts:
         peer=request.client.host if request.client else None,
         forwarded_for=tuple(headers.getlist("x-forwarded-for")),
         forwarded=tuple(headers.getlist("forwarded")),
+        provider_headers={name: tuple(headers.getlist(name)) for name in CLIENT_HEADERS if name in headers},
         user_agent=headers.get("user-agent"),
         cookies=request.cookies,
         sec_purpose=headers.get("sec-purpose"),
@@ -140,7 +144,8 @@ async def take(
     store: Store = request.app.state.store
     courier: Courier = request.app.state.courier
     settings: Settings = request.app.state.settings
-    outcomes = [check_event(raw, facts, site, settings) for raw in raw_events]
+    keys: Sequence[str] = request.app.state.signing_keys
+    outcomes = [check_event(raw, facts, site, settings, keys) for raw in raw_events]
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     if rows:
@@ -149,24 +154,28 @@ async def take(
     else:
         admissions = []
     await _count(request, site.key, [outcome.reason for outcome in refused])
-    response = JsonResponse(summary(rows, admissions, refused), status_code=202, headers=NO_STORE)
+    family = connection_address(facts, settings).family
+    response = JsonResponse(summary(rows, admissions, refused, family), status_code=202, headers=NO_STORE)
     if rows:
         renew_cookies(response, rows[-1][0], page, settings.server.public_url)
     return response
 
 
 def check_event(
-    raw: object, facts: RequestFacts, site: Site, settings: Settings
+    raw: object, facts: RequestFacts, site: Site, settings: Settings, signing_keys: Sequence[str]
 ) -> tuple[OutboxEvent, ...] | Refused:
     """One event of the post: a row for each pixel, or why it was not accepted."""
     event = parse_event(raw, pixel_ids=site.pixel_ids())
     if isinstance(event, Refused):
         return event
-    return enrich(event, facts, site, settings=settings)
+    return enrich(event, facts, site, settings=settings, signing_keys=signing_keys)
 
 
 def summary(
-    rows: Sequence[tuple[OutboxEvent, ...]], admissions: Sequence[Admission], refused: Sequence[Refused]
+    rows: Sequence[tuple[OutboxEvent, ...]],
+    admissions: Sequence[Admission],
+    refused: Sequence[Refused],
+    family: Family | None,
 ) -> Answer:
     """Counts per event: one that fanned out counts once, as the best that any of its pixels got."""
     rest = iter(admissions)
@@ -179,6 +188,7 @@ def summary(
             RefusedEvent(event_id=r.event_id, reason=r.reason, message=REFUSAL_SENTENCES[r.reason])
             for r in refused
         ),
+        family=family,
     )
 
 

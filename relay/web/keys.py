@@ -1,4 +1,8 @@
-"""The key that signs sign-in links and sessions."""
+"""The keys that sign sign-in links, sessions and address tokens.
+
+A key file holds one key a line, a variable separates them by spaces. The last one signs and all of them verify:
+to rotate, append a new key, and take the old one out when what it signed has ended (8 hours).
+"""
 
 import os
 import secrets
@@ -10,28 +14,29 @@ from relay.errors import SettingsError
 from relay.settings import Settings, read_secret
 
 KEY_FILE: Final = "signing.key"
-MIN_LENGTH: Final = 32  # characters; what `signing_key` makes itself has 64
+MIN_LENGTH: Final = 32  # characters; what `signing_keys` makes itself has 64
 
 
-def signing_key(settings: Settings, environ: Mapping[str, str]) -> str:
-    """The configured key, or one of our own beside the store, made at first use with mode 0600."""
+def signing_keys(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The configured keys, oldest first, or one of our own beside the store, made at first use with mode 0600."""
     server = settings.server
     if server.secret_key_env or server.secret_key_file:
-        key = read_secret(server.secret_key_env, server.secret_key_file, environ)
-        return _checked(key, server.secret_key_env or str(server.secret_key_file))
+        keys = read_secret(server.secret_key_env, server.secret_key_file, environ)
+        return _checked(keys, server.secret_key_env or str(server.secret_key_file))
     file = Path(settings.store.path).parent / KEY_FILE
     if not file.exists():
         _make(file)
     return _checked(read_secret(None, str(file), environ), str(file))
 
 
-def _checked(key: str | None, source: str) -> str:
-    if key is None or len(key) < MIN_LENGTH:
+def _checked(text: str | None, source: str) -> tuple[str, ...]:
+    keys = tuple((text or "").split())
+    if not keys or any(len(key) < MIN_LENGTH for key in keys):
         raise SettingsError(
             f"The signing key in {source} has fewer than {MIN_LENGTH} characters. "
             "Make one with `python -c 'import secrets; print(secrets.token_hex())'`."
         )
-    return key
+    return keys
 
 
 def _make(file: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from relay.web import address_echo, health, ingest, origin, receipts, script, signin
+from relay.web import address, address_echo, health, ingest, origin, receipts, script, signin
 
 
 def routes(static: Path) -> list[BaseRoute]:
@@ -15,6 +15,7 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/c.js", script.get_script, methods=["GET"]),
         Route("/v1/events", ingest.post_events, methods=["POST"]),
         Route("/v1/events", origin.preflight, methods=["OPTIONS"]),
+        Route("/v1/address", address.get_address, methods=["GET"]),
         # the operator's machines
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),

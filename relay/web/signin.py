@@ -6,7 +6,7 @@ a restart forgets them, and a code that was used less than 15 minutes before it 
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Final, Literal
 
@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from relay.settings import Settings
 from relay.web.errors import error
 from relay.web.headers import NO_STORE
-from relay.web.keys import signing_key
+from relay.web.keys import signing_keys
 from relay.web.pages import show
 
 CODE_SECONDS: Final = 15 * 60
@@ -47,8 +47,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 class SignIn:
     """Issues and checks codes and sessions, and remembers those that are spent."""
 
-    def __init__(self, key: str, *, secure: bool) -> None:
-        self._key = key
+    def __init__(self, keys: Sequence[str], *, secure: bool) -> None:
+        self._keys = keys  # oldest first; the last one signs
         self._spent: dict[str, int] = {}  # token id -> expires_ms
         self.secure = secure
         # A sibling host cannot plant a __Host- cookie; browsers take such a name over https only.
@@ -72,12 +72,12 @@ class SignIn:
         self._spent[token.id] = token.expires_ms
 
     def _serializer(self, purpose: Purpose) -> URLSafeSerializer:
-        return URLSafeSerializer(self._key, salt=f"counterfoil.{purpose}")
+        return URLSafeSerializer(list(self._keys), salt=f"counterfoil.{purpose}")
 
 
 def open_sign_in(settings: Settings, environ: Mapping[str, str]) -> SignIn:
     secure = settings.server.public_url.startswith("https:")
-    return SignIn(signing_key(settings, environ), secure=secure)
+    return SignIn(signing_keys(settings, environ), secure=secure)
 
 
 def make_sign_in_link(settings: Settings, environ: Mapping[str, str], now: float) -> str:

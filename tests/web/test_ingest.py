@@ -27,7 +27,7 @@ async def stored(relay: Relay) -> int:
 async def test_a_good_post_is_committed_and_counted(relay: Relay) -> None:
     response = await relay.post(good_event())
     assert response.status_code == 202
-    assert response.json() == {"accepted": 1, "updated": 0, "duplicates": 0, "refused": []}
+    assert response.json() == {"accepted": 1, "updated": 0, "duplicates": 0, "refused": [], "family": "ipv4"}
     [receipt] = await relay.store.find("e-1")
     assert receipt.row.event_time_ms == NOW_MS - 412
     assert receipt.row.pixel == PIXEL_ID
@@ -104,7 +104,7 @@ async def test_a_bad_event_does_not_touch_its_neighbours(relay: Relay) -> None:
 
 async def test_an_event_twice_in_one_post_is_taken_once(relay: Relay) -> None:
     answer = (await relay.post(good_event(), good_event())).json()
-    assert answer == {"accepted": 1, "updated": 0, "duplicates": 1, "refused": []}
+    assert answer == {"accepted": 1, "updated": 0, "duplicates": 1, "refused": [], "family": "ipv4"}
     assert await stored(relay) == 1
 
 
@@ -119,7 +119,7 @@ async def test_an_event_for_two_pixels_counts_once(tmp_path: Path) -> None:
     async with open_relay(lab_settings(tmp_path, pixels=(PIXEL_ID, OTHER_PIXEL_ID))) as relay:
         assert (await relay.post(good_event(pixel_ids=[PIXEL_ID]))).json()["accepted"] == 1
         answer = (await relay.post(good_event())).json()
-        assert answer == {"accepted": 1, "updated": 0, "duplicates": 0, "refused": []}, "new for one pixel"
+        assert answer == {"accepted": 1, "updated": 0, "duplicates": 0, "refused": [], "family": "ipv4"}, "new for one pixel"
         assert await stored(relay) == 2
 
 
