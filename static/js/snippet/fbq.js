@@ -1,7 +1,7 @@
 // The page's `fbq`: every call of it passes here once, wherever the page keeps its references.
 
 import { events, find } from './events.js';
-import { isOpen, setConsent } from './gate.js';
+import { gate, isOpen, setConsent, terms } from './gate.js';
 import { identify } from './identity.js';
 import { arm, dispatched } from './leg.js';
 import { handOver } from './post.js';
@@ -13,11 +13,13 @@ import { begin } from './track.js';
 const STANDARD =
   /^(Add(PaymentInfo|To(Cart|Wishlist))|C(ompleteRegistration|ontact|ustomizeProduct)|Donate|FindLocation|InitiateCheckout|Lead|PageView|Purchase|S(chedule|earch|tartTrial|ub(mitApplication|scribe))|ViewContent)$/;
 
+const OPTIONS = 'data_processing_options';
+
 /** @type {Fbq | undefined} */
 let adopted;
 
 /** Calls of ours that wait for the page's `fbq`, and for somebody who sees the page. @type {unknown[][]} */
-const calls = [];
+export const calls = [];
 
 /** Where the gate is open: mint what is missing, fire what waits, hand over what is ready. */
 export const resume = guard(() => {
@@ -39,6 +41,7 @@ const rewrite = (args) =>
       resume();
     }
     const call = Array.from(args);
+    if (call[0] === 'dataProcessingOptions') [, terms[OPTIONS], terms[OPTIONS + '_country'], terms[OPTIONS + '_state']] = call;
     const at = /^track(Custom)?$/.test(call[0]) ? 1 : /^trackSingle(Custom)?$/.test(call[0]) ? 2 : 0;
     if (!at || typeof call[at] !== 'string') return;
     const options = call[at + 2];
@@ -83,6 +86,7 @@ export const adopt = guard(() => {
   // Undocumented: the lock of a consent that was revoked before we came.
   if (fbq.instance?.locks?._locks?.consent) setConsent('revoke');
   intercept(fbq);
+  if (gate.closed) fbq('consent', 'revoke');
   resume();
 });
 

@@ -1,22 +1,31 @@
 // The way in: `window.counterfoil`, and the moments of the page's life at which something is due.
 
-import { uuid } from './events.js';
-import { adopt, awaitFbq, fire, resume } from './fbq.js';
+import { events, uuid } from './events.js';
+import { adopt, awaitFbq, calls, fire, resume } from './fbq.js';
+import { gate, terms } from './gate.js';
 import { restore } from './outbox.js';
 import { flush, leave } from './post.js';
 import { watchRequests } from './requests.js';
 import { inspect } from './script.js';
-import { guard, site } from './site.js';
+import { data, guard, log, part, site } from './site.js';
 import { begin } from './track.js';
 
 const RESTORE_MS = 3000; // the page's own start comes first
 
+/**
+ * @param {string} command
+ * @param {string} [word]
+ */
+const load = (command, word) => {
+  part(command).then((module) => module.default({ calls, data, events, gate, resume, terms }, word)).catch(log);
+};
+
 /** @type {import('./types.js').Counterfoil} */
-const counterfoil = (command, name, data, options = {}) => {
-  if (command !== 'track') return;
+const counterfoil = (command, name, values, options = {}) => {
+  if (command !== 'track') return /** @type {undefined} */ (load(command, name));
   const eventID = String(options.eventID || uuid());
   // One id, one event: a repeated call does not fire the Pixel again.
-  if (begin(name, data, { ...options, eventID })) fire(name, data, eventID, options.pixelIds);
+  if (begin(name, values, { ...options, eventID })) fire(name, values, eventID, options.pixelIds);
   return eventID;
 };
 
@@ -32,6 +41,8 @@ const start = guard(() => {
   window.counterfoil = api;
   watchRequests();
   awaitFbq();
+  if (gate.closed) load('consent');
+  if ('ga4' in data) load('ga4');
   for (const call of early) api(.../** @type {[string, string]} */ (Array.from(call)));
   inspect();
   if (document.readyState === 'complete') whenLoaded();

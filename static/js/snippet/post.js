@@ -2,7 +2,7 @@
 // answered stays in the outbox for the next page.
 
 import { age, events, signature } from './events.js';
-import { isOpen } from './gate.js';
+import { isOpen, terms } from './gate.js';
 import { identify, isSameSite } from './identity.js';
 import { forget, save } from './outbox.js';
 import { endpoint, log, site } from './site.js';
@@ -20,7 +20,7 @@ const tell = (tracked) => {
   tracked.told = signature(tracked);
   // Raw customer data may cross an encrypted line, or none at all.
   const raw = (isSecureContext || endpoint.protocol === 'https:') && tracked.raw;
-  const event = { ...tracked.event, user_data: { ...raw, ...tracked.hashed }, age_ms: age(tracked) };
+  const event = { ...terms, ...tracked.event, user_data: { ...raw, ...tracked.hashed }, age_ms: age(tracked) };
   return JSON.stringify({ site, events: [event] });
 };
 
@@ -62,7 +62,10 @@ export const flush = () => events.filter((tracked) => tracked.ready && isUntold(
 export const handOver = (tracked) => {
   if (!isUntold(tracked)) return;
   // Consent may have come after the event, or Meta's script may have set the cookies that we could not.
-  tracked.event = { ...identify(), ...tracked.event };
+  const { event } = tracked;
+  const { fbp, fbc } = identify();
+  event.fbp ||= fbp;
+  event.fbc ||= fbc;
   save(tracked);
   flush();
 };

@@ -2,6 +2,7 @@
 
 import { events, find, uuid } from './events.js';
 import { identify } from './identity.js';
+import { terms } from './gate.js';
 import { arm } from './leg.js';
 import { bury } from './script.js';
 import { hash } from './user_data.js';
@@ -31,6 +32,7 @@ export const begin = (name, data, { eventID, userData = {}, pixelIds }) => {
     raw: userData,
     event: {
       ...identify(),
+      ...terms,
       event_name: name,
       event_id,
       url: location.href.slice(0, MAX_URL_CHARACTERS),

@@ -63,6 +63,20 @@ export interface Fbq {
   instance?: any;
 }
 
+/** What the parts of the snippet that are loaded later may touch. */
+export interface Core {
+  /** Calls of ours that wait for the page's `fbq`. */
+  calls: unknown[][];
+  /** The script tag's own attributes. */
+  data: DOMStringMap;
+  events: Tracked[];
+  gate: { closed?: boolean };
+  /** Goes on where the gate is open. */
+  resume: () => void;
+  /** Members that every event gets. */
+  terms: Record<string, unknown>;
+}
+
 export interface Counterfoil {
   (command: string, name: string, data?: object, options?: Options): string | undefined;
   /** Calls made before the script had loaded, kept by the page's stub. */
@@ -78,5 +92,9 @@ declare global {
   }
   interface Document {
     readonly prerendering?: boolean;
+  }
+  interface Navigator {
+    /** Global Privacy Control; undefined in most browsers. */
+    readonly globalPrivacyControl?: boolean;
   }
 }
