@@ -30,7 +30,11 @@ export const reach = (url) => {
     const signal = AbortSignal.timeout?.(CANARY_MS);
     const answer = fetch(url, { method: 'HEAD', mode: 'no-cors', credentials: 'include', cache: 'no-store', signal }).then(
       () => 'reach',
-      ({ name }) => (forbidden || name === 'TimeoutError' ? 'unknown' : 'noreach'),
+      async ({ name }) => {
+        // The event that names the policy comes after the rejection.
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return forbidden || name === 'TimeoutError' ? 'unknown' : 'noreach';
+      },
     );
     asked[url] = { at, answer };
   }
@@ -73,6 +77,7 @@ const follow = guard(
       fbc: get('fbc'),
       value: get('cd[value]'),
       currency: get('cd[currency]'),
+      dpo: get('dpo'),
     });
     return request;
   },
