@@ -342,21 +342,24 @@ def _half(
 
 
 def _verdict(cases: Sequence[Case], profile: Profile, same_source: SameSource) -> PairVerdict:
-    judged = [(label, judge(arrivals, profile, same_source=same_source)) for label, arrivals in cases]
-    counts = [sum(judgement.counted for judgement in judgements) for _, judgements in judged]
-    if len(judged) == 1:
-        sentence = f"{_events(counts[0])}. {_main_reason(judged[0][1])}"
+    judged = [judge(arrivals, profile, same_source=same_source) for _, arrivals in cases]
+    counts = [sum(judgement.counted for judgement in judgements) for judgements in judged]
+    if len(cases) == 1:
+        sentence = f"{_events(counts[0])}. {_main_reason(cases[0][1], judged[0])}"
     else:
-        parts = (f"If {label}: {_events(n).lower()}." for (label, _), n in zip(judged, counts, strict=True))
+        parts = (f"If {label}: {_events(n).lower()}." for (label, _), n in zip(cases, counts, strict=True))
         sentence = " ".join(parts)
     return PairVerdict(counted=max(counts), counted_at_least=min(counts), sentence=sentence)
 
 
-def _main_reason(judgements: Sequence[Judgement]) -> str:
+def _main_reason(arrivals: Sequence[Arrival], judgements: Sequence[Judgement]) -> str:
     if not judgements:
         return "Neither half is known to have reached Meta."
-    dropped = [judgement for judgement in judgements if not judgement.counted]
-    return (dropped or list(judgements))[-1].reason
+    judged = list(zip(arrivals, judgements, strict=True))
+    arrival, judgement = ([pair for pair in judged if not pair[1].counted] or judged)[-1]
+    if judgement.counted:
+        return judgement.reason
+    return f"The {arrival.source}'s is dropped{judgement.reason.removeprefix('Dropped')}"
 
 
 _OTHER: Final = {Source.BROWSER: Source.SERVER, Source.SERVER: Source.BROWSER}

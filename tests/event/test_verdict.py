@@ -332,4 +332,6 @@ def test_halves_that_share_no_person_count_twice_under_the_rule_by_person() -> N
 
 def test_a_certain_verdict_says_why() -> None:
     verdict = pair_verdicts(leg(BrowserState.SENT), [send()])[Profile.SEGMENT_STRICT]
-    assert verdict.sentence == "One event counts. Dropped: the browser's event came first, 880 ms before."
+    assert verdict.sentence == (
+        "One event counts. The server's is dropped: the browser's event came first, 880 ms before."
+    )
