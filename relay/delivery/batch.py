@@ -1,14 +1,14 @@
 """Pure: leased events → a request body; an answer → decisions; a refused batch → its guilty events."""
 
 from collections.abc import Generator, Sequence
-from typing import Final, Literal, assert_never
+from typing import Final, assert_never
 
 from relay import __version__
 from relay.delivery.answer import Answer
 from relay.event.build import assemble, encode
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.records import Json
-from relay.event.schedule import gives_up, retry_delay_ms
+from relay.event.schedule import gives_up, retry_due_ms
 from relay.store.protocol import Again, Decision, Ended, LeasedEvent
 
 PARTNER_AGENT: Final = f"counterfoil-{__version__}"[:22]  # Meta takes fewer than 23 characters
@@ -36,6 +36,11 @@ def expired(events: Events, now_ms: int) -> Events:
     return [event for event in events if gives_up(event.event_time_ms, now_ms + EXPIRY_MARGIN_MS)]
 
 
+def exhausted(events: Events, resends: int) -> Events:
+    """Events that may have been taken more often already than the policy allows to send them again."""
+    return [event for event in events if event.ambiguous > resends]
+
+
 def bisecting(events: Events) -> Generator[Events, bool, None]:
     """What to send, one batch after the other, so that one bad event takes no good one with it.
 
@@ -55,20 +60,26 @@ def bisecting(events: Events) -> Generator[Events, bool, None]:
         suspects += [half for half, refused in ((right, right_refused), (left, left_refused)) if refused]
 
 
-def decide(
-    answer: Answer, events: Events, *, now_ms: int, jitter: float, on_unknown: Literal["resend", "hold"]
-) -> list[Decision]:
-    """What becomes of a batch's events. None for those that bisecting or parking still has to deal with."""
+def decide(answer: Answer, events: Events, *, now_ms: int, jitter: float, resends: int) -> list[Decision]:
+    """What becomes of a batch's events. None for those that bisecting or parking still has to deal with.
+
+    `resends`: how often an event may be sent again of which nobody knows whether it was taken.
+    """
     result = answer.result
     match result.outcome:
         case AttemptOutcome.RECEIPT:
             return _end(events, Fate.DELIVERED, FateReason.RECEIVED, result.message)
         case AttemptOutcome.REJECT if len(events) == 1:
             return _end(events, Fate.REJECTED, FateReason.REJECTED_BY_META, result.message)
-        case AttemptOutcome.UNKNOWN if on_unknown == "hold":
-            return _end(events, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND, result.message)
-        case AttemptOutcome.RETRY | AttemptOutcome.UNKNOWN:
+        case AttemptOutcome.RETRY:
             return [_again(event, answer, now_ms, jitter) for event in events]
+        case AttemptOutcome.UNKNOWN:
+            return [
+                _again(event, answer, now_ms, jitter)
+                if event.ambiguous < resends
+                else _ended(event, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND, result.message)
+                for event in events
+            ]
         case AttemptOutcome.REJECT | AttemptOutcome.PARK:
             return []
         case _:
@@ -76,9 +87,20 @@ def decide(
 
 
 def _end(events: Events, fate: Fate, reason: FateReason, detail: str | None) -> list[Decision]:
-    return [Ended(key=event.key, fate=fate, reason=reason, detail=detail) for event in events]
+    return [_ended(event, fate, reason, detail) for event in events]
+
+
+def _ended(event: LeasedEvent, fate: Fate, reason: FateReason, detail: str | None) -> Ended:
+    return Ended(key=event.key, fate=fate, reason=reason, detail=detail)
 
 
 def _again(event: LeasedEvent, answer: Answer, now_ms: int, jitter: float) -> Again:
-    delay_ms = retry_delay_ms(event.attempts + 1, jitter, answer.retry_after_ms, throttled=answer.throttled)
-    return Again(key=event.key, due_ms=now_ms + delay_ms)
+    due_ms = retry_due_ms(
+        event.event_time_ms,
+        now_ms,
+        event.attempts + 1,
+        jitter,
+        answer.retry_after_ms,
+        throttled=answer.throttled,
+    )
+    return Again(key=event.key, due_ms=due_ms)

@@ -12,15 +12,17 @@ from typing import Final
 
 import structlog
 
+from relay.delivery.answer import Answer
 from relay.delivery.graph import Graph, PixelAccess, call_seconds
 from relay.delivery.round import Round
 from relay.errors import SettingsError
-from relay.event.schedule import retry_delay_ms
+from relay.event.schedule import rest_ms, retry_delay_ms
 from relay.settings import Delivery
 from relay.store.protocol import Lease, Store
 
 SLEEP_MAX_MS: Final = 60_000  # a moved clock, or a change that nobody told us of, is noticed within this
 SLEEP_MIN_MS: Final = 10
+CLOCK_STEP_MS: Final = 5_000  # a clock that is further off than drift explains has been set
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +38,13 @@ class Courier:
         delivery: Delivery,
         clock_ms: Callable[[], int],
         jitter: Callable[[], float],
+        steady_ms: Callable[[], int] | None = None,
     ) -> None:
-        """`pixels` by id; `clock_ms` gives Unix milliseconds, `jitter` a number from 0 to 1."""
+        """`pixels` by id; `clock_ms` gives Unix milliseconds, `jitter` a number from 0 to 1.
+
+        `steady_ms` counts milliseconds and cannot be set: against it a step of the wall clock shows. Left
+        out: the wall clock is never set.
+        """
         self._store = store
         self._graph = graph
         self._pixels = pixels
@@ -53,7 +60,10 @@ class Courier:
             )
         self._rounds: dict[str, Round] = {}  # by pixel
         self._tasks: set[asyncio.Task[None]] = set()  # the same rounds
+        self._steady_ms = steady_ms or clock_ms
+        self._drift_ms = clock_ms() - self._steady_ms()  # between the two clocks, when it was last looked at
         self._resting: dict[str, int] = {}  # pixel → when it may be called again
+        self._failures: dict[str, int] = {}  # pixel → calls that failed on end; then it is probed
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -100,8 +110,23 @@ class Courier:
         for state in await self._store.parked():
             await self._store.unpark(state.pixel)
 
+    async def _follow_clock(self) -> None:
+        """When the wall clock was set, what waits shall wait neither shorter nor longer for it."""
+        now_ms, steady_ms = self._clock_ms(), self._steady_ms()
+        step_ms = now_ms - steady_ms - self._drift_ms
+        if abs(step_ms) <= CLOCK_STEP_MS:
+            self._drift_ms += step_ms
+            return
+        log.warning("delivery.clock_stepped", step_ms=step_ms)
+        await self._store.clock_stepped(expected_ms=now_ms - step_ms, now_ms=now_ms)
+        self._drift_ms += step_ms
+        self._resting = {pixel: until_ms + step_ms for pixel, until_ms in self._resting.items()}
+        for current in self._rounds.values():
+            current.clock_stepped(step_ms)
+
     async def _turn(self) -> None:
         self._wake.clear()
+        await self._follow_clock()
         if len(self._rounds) >= self._delivery.concurrency:
             await self._wake.wait()  # the end of a round
             return
@@ -110,13 +135,29 @@ class Courier:
         busy = frozenset(self._rounds) | frozenset(self._resting)
         due_ms = await self._store.next_due_ms(busy=busy)
         if due_ms is not None and due_ms <= now_ms:
-            lease = await self._store.claim(
-                now_ms=now_ms, lease_ms=self._lease_ms, limit=self._delivery.batch_max, busy=busy
-            )
+            lease = await self._claim(now_ms, busy)
             if lease is not None:
                 self._begin(lease, now_ms)
                 return
         await self._sleep(due_ms)
+
+    async def _claim(self, now_ms: int, busy: frozenset[str]) -> Lease | None:
+        """A batch of a sound pixel, else a probe: one event of a pixel whose last call failed.
+
+        So a pixel in trouble costs one call and at most one ambiguous send at a time, however many events
+        wait behind it.
+        """
+        return await self._store.claim(
+            now_ms=now_ms,
+            lease_ms=self._lease_ms,
+            limit=self._delivery.batch_max,
+            busy=busy | frozenset(self._failures),
+        ) or await self._store.claim(
+            now_ms=now_ms,
+            lease_ms=self._lease_ms,
+            limit=1,
+            busy=busy,
+        )
 
     async def _sleep(self, due_ms: int | None) -> None:
         nearest_ms = min([*self._resting.values(), *(() if due_ms is None else (due_ms,))], default=None)
@@ -141,15 +182,28 @@ class Courier:
 
     async def _see_through(self, pixel: str, current: Round) -> None:
         try:
-            rest_until_ms = await current.deliver()
+            failed = await current.deliver()
         except Exception as error:  # its events come back when the lease runs out
             _log_failure("delivery.round_failed", error, pixel=pixel)
-            rest_until_ms = self._clock_ms() + retry_delay_ms(1, self._jitter())
+            self._resting[pixel] = self._clock_ms() + retry_delay_ms(1, self._jitter())
+        else:
+            self._note(pixel, failed)
         finally:
             del self._rounds[pixel]
             self._wake.set()
-        if rest_until_ms is not None:
-            self._resting[pixel] = rest_until_ms
+
+    def _note(self, pixel: str, failed: Answer | None) -> None:
+        """The circuit of the pixel: opened by a call that fails, closed by one that does not."""
+        failures = self._failures.pop(pixel, 0)
+        if failed is None:
+            if failures:
+                log.info("delivery.circuit_closed", pixel=pixel, failures=failures)
+            return
+        if not failures:
+            log.warning("delivery.circuit_opened", pixel=pixel)
+        self._failures[pixel] = failures + 1
+        wait_ms = rest_ms(failures + 1, self._jitter(), failed.retry_after_ms, throttled=failed.throttled)
+        self._resting[pixel] = self._clock_ms() + wait_ms
 
     async def _drain(self) -> None:
         for current in self._rounds.values():

@@ -7,11 +7,10 @@ from typing import Final
 import structlog
 
 from relay.delivery.answer import Answer
-from relay.delivery.batch import Events, bisecting, decide, expired, request_body
+from relay.delivery.batch import Events, bisecting, decide, exhausted, expired, request_body
 from relay.delivery.graph import Graph, PixelAccess
 from relay.errors import LeaseLost, StoreError
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
-from relay.event.schedule import retry_delay_ms
 from relay.settings import Delivery
 from relay.store.protocol import Again, AttemptResult, Decision, Ended, Lease, Store
 
@@ -64,25 +63,30 @@ class Round:
         if self._call:
             self._call.cancel()
 
-    async def deliver(self) -> int | None:
-        """Until when the pixel is better left alone (Unix ms); None when it can go on at once."""
+    def clock_stepped(self, step_ms: int) -> None:
+        """The wall clock was set forward, or back, by so much; the lease lasts as long as it was to."""
+        self._last_call_ms += step_ms
+
+    async def deliver(self) -> Answer | None:
+        """The answer of the call that failed and ended the round; None when the pixel can go on at once."""
         try:
             return await self._deliver()
         except LeaseLost:  # before a call: the events are in another courier's hands
             log.warning("delivery.lease_lost", pixel=self._lease.pixel, events=len(self._open))
             return None
 
-    async def _deliver(self) -> int | None:
+    async def _deliver(self) -> Answer | None:
         if self._access is None or not _usable(self._access.token):
             await self._park_unsent(_why_unusable(self._lease.pixel, self._access))
             return None
-        await self._end_expired()
+        await self._end_hopeless()
         plan = bisecting(tuple(self._open.values()))
         batch = next(plan) if self._open else ()
         while batch and self._may_call():
             answer, decisions = await self._send(self._access, batch)
             if answer.result.outcome in (AttemptOutcome.RETRY, AttemptOutcome.UNKNOWN):
-                return await self._rest(decisions)
+                await self._give_back(_nearest_due_ms(decisions) or self._clock_ms())
+                return answer
             try:
                 batch = plan.send(answer.result.outcome is AttemptOutcome.REJECT)
             except StopIteration:
@@ -117,7 +121,7 @@ class Round:
             self._open.clear()
             return answer, []
         decisions = decide(
-            answer, batch, now_ms=now_ms, jitter=self._jitter(), on_unknown=self._delivery.on_unknown
+            answer, batch, now_ms=now_ms, jitter=self._jitter(), resends=self._delivery.resends()
         )
         await self._settle(decisions, (attempt, answer.result))
         return answer, decisions
@@ -153,20 +157,17 @@ class Round:
                 log.warning("delivery.settle_failed", pixel=self._lease.pixel, error=type(error).__name__)
                 await asyncio.sleep(SETTLE_AGAIN_SECONDS)
 
-    async def _end_expired(self) -> None:
+    async def _end_hopeless(self) -> None:
+        """What Meta would refuse for its age, and what a courier that is gone may have sent often enough."""
+        spent = exhausted(tuple(self._open.values()), self._delivery.resends())
+        await self._end_unsent(spent, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
         old = expired(tuple(self._open.values()), self._clock_ms())
-        if old:
-            log.warning("delivery.expired", pixel=self._lease.pixel, events=len(old))
-            await self._settle(
-                [Ended(key=event.key, fate=Fate.EXPIRED, reason=FateReason.TOO_OLD) for event in old]
-            )
+        await self._end_unsent(old, Fate.EXPIRED, FateReason.TOO_OLD)
 
-    async def _rest(self, decisions: list[Decision]) -> int:
-        """The whole pixel waits as long as the first event of the batch that failed, not only that batch."""
-        dues_ms = [decision.due_ms for decision in decisions if isinstance(decision, Again)]
-        until_ms = min(dues_ms) if dues_ms else self._clock_ms() + retry_delay_ms(1, self._jitter())
-        await self._give_back(until_ms)
-        return until_ms
+    async def _end_unsent(self, events: Events, fate: Fate, reason: FateReason) -> None:
+        if events:
+            log.warning(f"delivery.{fate}", pixel=self._lease.pixel, events=len(events))
+            await self._settle([Ended(key=event.key, fate=fate, reason=reason) for event in events])
 
     async def _give_back(self, due_ms: int) -> None:
         if self._open:
@@ -179,6 +180,10 @@ class Round:
         result = AttemptResult(outcome=AttemptOutcome.PARK, message=why)
         await self._store.park(self._lease, now_ms=now_ms, attempt=(attempt, result))
         log.warning("delivery.parked_unsent", pixel=self._lease.pixel)
+
+
+def _nearest_due_ms(decisions: list[Decision]) -> int | None:
+    return min([decision.due_ms for decision in decisions if isinstance(decision, Again)], default=None)
 
 
 def _usable(token: str | None) -> bool:

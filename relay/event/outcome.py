@@ -77,7 +77,7 @@ FATE_SENTENCES: Final[dict[FateReason, str]] = {
     FateReason.BOT: "The user agent is a known crawler; crawlers run no Pixel, so nothing was sent.",
     FateReason.AMBIGUOUS_SEND: (
         "The connection broke after the event was written to Meta and before an answer; the policy "
-        'on_unknown = "hold" keeps it from being sent twice. Replay it if Events Manager does not show it.'
+        "(on_unknown, resend_max) keeps it from being sent again. Replay it if Events Manager does not show it."
     ),
     FateReason.CORRUPT_ROW: (
         "The stored event no longer matches its checksum, so nothing was sent. Check the disk that holds the store."
@@ -109,6 +109,8 @@ class Refusal(StrEnum):
     MISSING_USER_AGENT = "missing_user_agent"
     TOO_BROAD = "too_broad"
     CONSENT_DENIED = "consent_denied"
+    CONSENT_MISSING = "consent_missing"
+    PRIVACY_CONTROL = "privacy_control"
     PREFETCH = "prefetch"
 
 
@@ -138,6 +140,8 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.MISSING_USER_AGENT: "A website event needs the visitor's User-Agent header; Meta rejects it without.",
     Refusal.TOO_BROAD: "The event holds no identifier that Meta would accept; it would be rejected as too broad.",
     Refusal.CONSENT_DENIED: "The visitor did not consent; nothing but a count was kept.",
+    Refusal.CONSENT_MISSING: 'The site asks for an explicit consent (consent = "required"), and the event came without.',
+    Refusal.PRIVACY_CONTROL: 'The browser sends Global Privacy Control, and the site drops such events (gpc = "drop").',
     Refusal.PREFETCH: "The page was only prefetched or prerendered; no visitor has seen it.",
 }
 

@@ -14,6 +14,7 @@ EVENT_AGE_MAX_MS: Final = 7 * 86_400_000  # Meta refuses the whole batch for one
 RETRY_CEILINGS_MS: Final = (5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000)  # the last repeats
 RETRY_MIN_MS: Final = 1_000  # so that no draw of the jitter becomes a busy loop
 THROTTLED_MIN_MS: Final = 60_000
+LAST_TRY_MS: Final = 120_000  # before the limit: the courier gives up a minute early, and may sleep for one
 
 
 def not_before_ms(
@@ -54,14 +55,47 @@ def retry_delay_ms(
     if attempts < 1:
         raise ValueError(f"a retry follows at least one attempt, not {attempts}")
     ceiling_ms = RETRY_CEILINGS_MS[min(attempts, len(RETRY_CEILINGS_MS)) - 1]
-    asked_ms = min(max(retry_after_ms or 0, 0), RETRY_CEILINGS_MS[-1])
-    least_ms = max(asked_ms, THROTTLED_MIN_MS if throttled else RETRY_MIN_MS)
-    return least_ms + round(ceiling_ms * jitter)
+    return _least_wait_ms(retry_after_ms, throttled) + round(ceiling_ms * jitter)
+
+
+def retry_due_ms(
+    event_time_ms: int,
+    now_ms: int,
+    attempts: int,
+    jitter: float,
+    retry_after_ms: int | None = None,
+    *,
+    throttled: bool = False,
+) -> int:
+    """When the event is tried again: after `retry_delay_ms`, or earlier where that would miss Meta's limit.
+
+    The last try comes two minutes before the limit. What Meta asked for is waited for even then.
+    """
+    due_ms = now_ms + retry_delay_ms(attempts, jitter, retry_after_ms, throttled=throttled)
+    last_ms = event_time_ms + EVENT_AGE_MAX_MS - LAST_TRY_MS
+    if now_ms < last_ms < due_ms:
+        return max(last_ms, now_ms + _least_wait_ms(retry_after_ms, throttled))
+    return due_ms
+
+
+def rest_ms(
+    failures: int, jitter: float, retry_after_ms: int | None = None, *, throttled: bool = False
+) -> int:
+    """Milliseconds that a pixel rests after `failures` failed calls on end, before it is probed again.
+
+    At most 31 s, unless Meta asked for more: what waits behind the probe has done nothing wrong.
+    """
+    return retry_delay_ms(min(failures, 2), jitter, retry_after_ms, throttled=throttled)
 
 
 def gives_up(event_time_ms: int, now_ms: int) -> bool:
     """Whether the event has passed Meta's seven-day limit; at exactly seven days it has."""
     return now_ms - event_time_ms >= EVENT_AGE_MAX_MS
+
+
+def _least_wait_ms(retry_after_ms: int | None, throttled: bool) -> int:
+    asked_ms = min(max(retry_after_ms or 0, 0), RETRY_CEILINGS_MS[-1])
+    return max(asked_ms, THROTTLED_MIN_MS if throttled else RETRY_MIN_MS)
 
 
 def _ms(seconds: float) -> int:

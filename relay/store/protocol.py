@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
-from relay.event.records import BrowserLeg, Json, OutboxEvent
+from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
 
 
 class LeasedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +20,8 @@ class LeasedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event_name: str
     event_id: str
     event_time_ms: int
-    attempts: int  # calls to Graph begun for this event so far
+    attempts: int  # calls that came to nothing; not those refused for another event's sake, or the token's
+    ambiguous: int = 0  # those of them that may have been taken, since the last replay
     server_event: bytes
     client_ip_address: str | None
     client_user_agent: str | None
@@ -124,6 +125,7 @@ class StoredReceipt(msgspec.Struct, frozen=True, kw_only=True):
     server_event: Json
     client_ip_address: str | None
     client_user_agent: str | None
+    addresses: tuple[SeenAddress, ...] = ()  # every word on the address, the connection's first; until forgotten
     why: Json
     duplicates: int  # posts of the same event that changed nothing
     attempts: tuple[Attempt, ...]
@@ -160,8 +162,9 @@ class Store(Protocol):
 
         A known event whose leg ranks higher than the stored one (`STATE_RANK`) gets that leg appended. While
         it is still held (waiting, never attempted, in no courier's hands) its hold becomes the new event's
-        `not_before_ms` (answer: UPDATED); otherwise the post counts as a DUPLICATE. Raises StoreFull when
-        nothing could be committed.
+        `not_before_ms` (answer: UPDATED); otherwise the post counts as a DUPLICATE. A held event also takes
+        the address, with its words in `addresses` and `why`, of a post that `upgrades` it, and that post's
+        hold unless its leg ranks lower (answer: UPDATED). Raises StoreFull when nothing could be committed.
         """
         ...
 
@@ -211,6 +214,13 @@ class Store(Protocol):
         """When the next event that is not busy or parked is due; None when nothing waits."""
         ...
 
+    async def clock_stepped(self, *, expected_ms: int, now_ms: int) -> None:
+        """The wall clock was set: it should show `expected_ms` and shows `now_ms`. Keep what was to be waited.
+
+        Leases last as long as they were to, and what was not due yet is due no sooner and no later for it.
+        """
+        ...
+
     async def recover(self, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
         """At start: free every lease, close unfinished attempts as ambiguous, apply the policy.
 
@@ -218,10 +228,19 @@ class Store(Protocol):
         """
         ...
 
-    async def replay(self, *, event_ids: Sequence[str] = (), fate: Fate | None = None, now_ms: int) -> int:
+    async def replay(
+        self,
+        *,
+        event_ids: Sequence[str] = (),
+        fate: Fate | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        now_ms: int,
+    ) -> int:
         """Put ended events (rejected, expired, unknown; never delivered ones) back into the outbox, due now.
 
-        With both arguments: the events that have one of the ids and this fate; with neither: none.
+        The arguments narrow together; none at all names no event. `since_ms` and `until_ms` (not included)
+        are about when the events ended. Asked again at once it finds nothing: what waits has not ended.
         """
         ...
 

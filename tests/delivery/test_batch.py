@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection
 from math import log2
-from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -16,6 +15,7 @@ from relay.delivery.batch import (
     Events,
     bisecting,
     decide,
+    exhausted,
     expired,
     request_body,
 )
@@ -26,7 +26,7 @@ from relay.store.protocol import Again, AttemptResult, Ended, LeasedEvent
 NOW_MS = 1_763_859_600_000
 
 
-def leased(number: int, *, attempts: int = 0, event_time_ms: int = NOW_MS) -> LeasedEvent:
+def leased(number: int, *, attempts: int = 0, ambiguous: int = 0, event_time_ms: int = NOW_MS) -> LeasedEvent:
     server_event = {"event_name": "Purchase", "event_id": f"e{number}", "user_data": {"fbp": "fb.1.1.1"}}
     return LeasedEvent(
         key=number.to_bytes(16),
@@ -34,6 +34,7 @@ def leased(number: int, *, attempts: int = 0, event_time_ms: int = NOW_MS) -> Le
         event_id=f"e{number}",
         event_time_ms=event_time_ms,
         attempts=attempts,
+        ambiguous=ambiguous,
         server_event=json.dumps(server_event).encode(),
         client_ip_address="2001:db8::1",
         client_user_agent="Agent/1",
@@ -139,7 +140,7 @@ def test_a_meta_of_moods_still_gets_every_event_answered(count: int, data: st.Da
 
 def test_a_receipt_ends_every_event_as_delivered() -> None:
     decisions = decide(
-        answered(AttemptOutcome.RECEIPT), [leased(1), leased(2)], now_ms=NOW_MS, jitter=0, on_unknown="hold"
+        answered(AttemptOutcome.RECEIPT), [leased(1), leased(2)], now_ms=NOW_MS, jitter=0, resends=0
     )
     assert decisions == [
         Ended(key=leased(n).key, fate=Fate.DELIVERED, reason=FateReason.RECEIVED, detail="Words")
@@ -148,9 +149,7 @@ def test_a_receipt_ends_every_event_as_delivered() -> None:
 
 
 def test_a_lone_refused_event_ends_with_metas_sentence() -> None:
-    decisions = decide(
-        answered(AttemptOutcome.REJECT), [leased(1)], now_ms=NOW_MS, jitter=0, on_unknown="resend"
-    )
+    decisions = decide(answered(AttemptOutcome.REJECT), [leased(1)], now_ms=NOW_MS, jitter=0, resends=1)
     assert decisions == [
         Ended(key=leased(1).key, fate=Fate.REJECTED, reason=FateReason.REJECTED_BY_META, detail="Words")
     ]
@@ -159,13 +158,13 @@ def test_a_lone_refused_event_ends_with_metas_sentence() -> None:
 @pytest.mark.parametrize("outcome", [AttemptOutcome.REJECT, AttemptOutcome.PARK])
 def test_a_refused_batch_and_a_parked_one_decide_nothing_yet(outcome: AttemptOutcome) -> None:
     batch = [leased(1), leased(2)]
-    assert decide(answered(outcome), batch, now_ms=NOW_MS, jitter=0, on_unknown="resend") == []
+    assert decide(answered(outcome), batch, now_ms=NOW_MS, jitter=0, resends=1) == []
 
 
 @pytest.mark.parametrize("outcome", [AttemptOutcome.RETRY, AttemptOutcome.UNKNOWN])
 def test_what_may_be_sent_again_waits_longer_the_more_often_it_failed(outcome: AttemptOutcome) -> None:
     batch = [leased(1), leased(2, attempts=2)]
-    decisions = decide(answered(outcome), batch, now_ms=NOW_MS, jitter=1, on_unknown="resend")
+    decisions = decide(answered(outcome), batch, now_ms=NOW_MS, jitter=1, resends=1)
     assert decisions == [
         Again(key=batch[0].key, due_ms=NOW_MS + 6_000),
         Again(key=batch[1].key, due_ms=NOW_MS + 121_000),
@@ -177,17 +176,19 @@ def test_a_wish_to_be_left_alone_is_the_least_wait_and_a_throttle_a_minute(
     throttled: bool, after_ms: int
 ) -> None:
     answer = answered(AttemptOutcome.RETRY, 20_000, throttled=throttled)
-    decisions = decide(answer, [leased(1)], now_ms=NOW_MS, jitter=0, on_unknown="resend")
+    decisions = decide(answer, [leased(1)], now_ms=NOW_MS, jitter=0, resends=1)
     assert decisions == [Again(key=leased(1).key, due_ms=NOW_MS + after_ms)]
 
 
-@pytest.mark.parametrize(("policy", "kind"), [("resend", Again), ("hold", Ended)])
-def test_an_ambiguous_send_follows_the_policy(
-    policy: Literal["resend", "hold"], kind: type[Again | Ended]
-) -> None:
-    (decision,) = decide(
-        answered(AttemptOutcome.UNKNOWN), [leased(1)], now_ms=NOW_MS, jitter=0, on_unknown=policy
-    )
-    assert isinstance(decision, kind)
-    if isinstance(decision, Ended):
-        assert (decision.fate, decision.reason) == (Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
+@pytest.mark.parametrize("resends", [0, 1, 5])
+def test_an_ambiguous_send_goes_again_as_often_as_the_policy_says(resends: int) -> None:
+    for ambiguous in range(resends):
+        events = [leased(1, attempts=ambiguous, ambiguous=ambiguous)]
+        (again,) = decide(answered(AttemptOutcome.UNKNOWN), events, now_ms=NOW_MS, jitter=0, resends=resends)
+        assert isinstance(again, Again)
+        assert exhausted(events, resends) == []
+    last = leased(1, attempts=resends, ambiguous=resends)
+    (ended,) = decide(answered(AttemptOutcome.UNKNOWN), [last], now_ms=NOW_MS, jitter=0, resends=resends)
+    assert isinstance(ended, Ended)
+    assert (ended.fate, ended.reason) == (Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
+    assert exhausted([leased(1, attempts=resends + 1, ambiguous=resends + 1)], resends) != []

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.event.outcome import BrowserState
-from relay.event.schedule import EVENT_AGE_MAX_MS, gives_up, not_before_ms, retry_delay_ms
+from relay.event.schedule import (
+    EVENT_AGE_MAX_MS,
+    LAST_TRY_MS,
+    gives_up,
+    not_before_ms,
+    rest_ms,
+    retry_delay_ms,
+    retry_due_ms,
+)
 from relay.settings import Delivery
 
 T0 = 1_763_859_600_000
@@ -98,6 +106,28 @@ def test_every_delay_is_at_least_a_second_and_at_most_two_hours(
     attempts: int, jitter: float, retry_after_ms: int | None
 ) -> None:
     assert 1_000 <= retry_delay_ms(attempts, jitter, retry_after_ms) <= 7_200_000
+
+
+@given(st.integers(1, 100), st.floats(0, 1), st.integers(0, EVENT_AGE_MAX_MS))
+def test_the_last_retry_comes_before_metas_limit(attempts: int, jitter: float, age_ms: int) -> None:
+    now_ms = T0 + age_ms
+    due_ms = retry_due_ms(T0, now_ms, attempts, jitter)
+    last_ms = T0 + EVENT_AGE_MAX_MS - LAST_TRY_MS
+    planned_ms = now_ms + retry_delay_ms(attempts, jitter)
+    assert due_ms == planned_ms if planned_ms <= last_ms or now_ms >= last_ms else due_ms >= last_ms
+    if now_ms < last_ms - 1_000:
+        assert due_ms <= last_ms
+
+
+def test_a_retry_is_not_drawn_forward_into_the_time_that_meta_asked_for() -> None:
+    now_ms = T0 + EVENT_AGE_MAX_MS - 1_800_000
+    assert retry_due_ms(T0, now_ms, 9, 1.0, 1_790_000) == now_ms + 1_790_000
+    assert retry_due_ms(T0, now_ms, 9, 1.0, 60_000, throttled=True) == now_ms + 1_800_000 - LAST_TRY_MS
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1))
+def test_a_pixel_in_trouble_is_probed_twice_a_minute_at_least(failures: int, jitter: float) -> None:
+    assert 1_000 <= rest_ms(failures, jitter) <= 31_000
 
 
 def test_a_retry_without_an_attempt_is_a_mistake_of_the_caller() -> None:

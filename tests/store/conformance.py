@@ -11,18 +11,23 @@ import pytest
 
 from relay.errors import LeaseLost, StoreError
 from relay.event.outcome import Admission, AttemptOutcome, BrowserState, Fate, FateReason
+from relay.event.records import OutboxEvent
 from relay.store.protocol import Again, AttemptResult, Filters, Store
 from tests.store.samples import (
     CUT_OFF,
     LEASE_MS,
     NOW_MS,
     RECEIPT,
+    REFUSED,
     REVOKED,
     claim,
     end_all,
     ended,
     event,
     leg,
+    over_ipv4,
+    seen,
+    with_token,
 )
 
 OpenStore = Callable[[], Awaitable[Store]]
@@ -111,6 +116,79 @@ class StoreConformance:
         await store.admit([event(leg=leg(BrowserState.PENDING))])
         await claim(store)
         assert await store.admit([event(not_before_ms=NOW_MS + 5)]) == [Admission.DUPLICATE]
+
+    async def test_every_word_on_the_address_is_kept(self, store: Store) -> None:
+        await store.admit([with_token()])
+        (receipt,) = await store.find("e1")
+        assert receipt.addresses == with_token().addresses
+        assert receipt.client_ip_address == "2001:db8::9"
+
+    async def test_a_token_that_comes_later_gives_a_held_event_its_address_and_hold(
+        self, store: Store
+    ) -> None:
+        await store.admit([over_ipv4(not_before_ms=NOW_MS + 2_000)])
+        assert await store.admit([with_token(not_before_ms=NOW_MS + 300)]) == [Admission.UPDATED]
+        (receipt,) = await store.find("e1")
+        assert receipt.client_ip_address == "2001:db8::9"
+        assert receipt.addresses == with_token().addresses
+        assert (receipt.due_ms, len(receipt.legs)) == (NOW_MS + 300, 1)
+        assert receipt.why == {
+            "fbp": "cookie",
+            "client_ip_address": "by token",
+            "client_ip_address_source": "token",
+            "client_ip_address_connection": "by peer",
+        }
+        (leased,) = (await claim(store, now_ms=NOW_MS + 300)).events
+        assert (leased.client_ip_address, leased.client_user_agent) == ("2001:db8::9", "Browser/1")
+
+    async def test_an_event_without_an_address_takes_a_tokens(self, store: Store) -> None:
+        hidden = event(client_ip_address=None, addresses=(seen(None, "none"),), not_before_ms=NOW_MS + 2_000)
+        await store.admit([hidden])
+        assert await store.admit([with_token(connection=None)]) == [Admission.UPDATED]
+
+    async def test_a_token_and_a_better_leg_are_both_taken(self, store: Store) -> None:
+        await store.admit([over_ipv4(leg=leg(BrowserState.PENDING), not_before_ms=NOW_MS + 20_000)])
+        assert await store.admit([with_token(not_before_ms=NOW_MS + 5)]) == [Admission.UPDATED]
+        (receipt,) = await store.find("e1")
+        assert (receipt.client_ip_address, receipt.row.state) == ("2001:db8::9", "sent")
+        assert receipt.due_ms == NOW_MS + 5
+
+    async def test_a_token_with_a_worse_leg_changes_the_address_and_not_the_hold(self, store: Store) -> None:
+        await store.admit([over_ipv4(not_before_ms=NOW_MS + 2_000)])
+        late = with_token(leg=leg(BrowserState.PENDING), not_before_ms=NOW_MS + 20_000)
+        assert await store.admit([late]) == [Admission.UPDATED]
+        (receipt,) = await store.find("e1")
+        assert (receipt.client_ip_address, receipt.due_ms) == ("2001:db8::9", NOW_MS + 2_000)
+
+    @pytest.mark.parametrize(
+        "post",
+        [
+            pytest.param(with_token(connection="198.51.100.66"), id="token over another connection"),
+            pytest.param(over_ipv4("198.51.100.66"), id="another connection"),
+            pytest.param(event(addresses=(seen("2001:db8::7", sent=True),)), id="an IPv6 connection"),
+            pytest.param(over_ipv4(), id="the same again"),
+        ],
+    )
+    async def test_nothing_else_changes_the_address_of_a_held_event(
+        self, store: Store, post: OutboxEvent
+    ) -> None:
+        await store.admit([over_ipv4(not_before_ms=NOW_MS + 2_000)])
+        assert await store.admit([post]) == [Admission.DUPLICATE]
+        (receipt,) = await store.find("e1")
+        assert (receipt.client_ip_address, receipt.due_ms) == ("192.0.2.7", NOW_MS + 2_000)
+        assert receipt.addresses == over_ipv4().addresses
+
+    async def test_a_token_is_too_late_once_the_courier_has_the_event(self, store: Store) -> None:
+        await store.admit([over_ipv4()])
+        await claim(store)
+        assert await store.admit([with_token()]) == [Admission.DUPLICATE]
+        assert (await store.find("e1"))[0].client_ip_address == "192.0.2.7"
+
+    async def test_the_words_on_the_address_are_forgotten_with_it(self, store: Store) -> None:
+        await store.admit([with_token()])
+        await end_all(store)
+        await store.prune(now_ms=NOW_MS + 1_000, retention_ms=DAY_MS, address_ms=1_000)
+        assert (await store.find("e1"))[0].addresses == ()
 
     async def test_an_event_with_a_fate_is_recorded_and_never_sent(self, store: Store) -> None:
         await store.admit([event(fate=Fate.FILTERED, fate_reason=FateReason.BOT)])
@@ -294,7 +372,7 @@ class StoreConformance:
         assert (await claim(store)).pixel == "222"
         assert await store.next_due_ms(busy=frozenset({"222"})) is None
         await store.unpark("111")
-        assert (await claim(store, busy=frozenset({"222"}))).events[0].attempts == 1
+        assert (await claim(store, busy=frozenset({"222"}))).events[0].attempts == 0
         assert await store.parked() == []
 
     # Crash and replay
@@ -352,6 +430,76 @@ class StoreConformance:
         assert await store.replay(fate=Fate.DELIVERED, now_ms=NOW_MS) == 0
         assert await store.replay(fate=Fate.FILTERED, now_ms=NOW_MS) == 0
         assert await store.replay(now_ms=NOW_MS) == 0
+
+    async def test_replay_by_time_takes_what_ended_then_and_only_once(self, store: Store) -> None:
+        for hour, (fate, reason) in enumerate(
+            [
+                (Fate.REJECTED, FateReason.REJECTED_BY_META),
+                (Fate.EXPIRED, FateReason.TOO_OLD),
+                (Fate.DELIVERED, FateReason.RECEIVED),
+                (Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND),
+            ]
+        ):
+            await store.admit([event(f"e{hour}")])
+            await end_all(store, fate, reason, now_ms=NOW_MS + hour)
+        first, last, now_ms = NOW_MS + 1, NOW_MS + 4, NOW_MS + 10
+        assert await store.replay(fate=Fate.REJECTED, since_ms=first, until_ms=last, now_ms=now_ms) == 0
+        assert await store.replay(event_ids=["e1", "e3"], until_ms=last - 1, now_ms=now_ms) == 1
+        assert await store.replay(since_ms=first, until_ms=last, now_ms=now_ms) == 1
+        assert await store.replay(since_ms=first, until_ms=last, now_ms=now_ms) == 0
+        assert [leased.event_id for leased in (await claim(store, now_ms=now_ms)).events] == ["e1", "e3"]
+
+    async def test_replay_leaves_what_ends_after_it_was_asked(self, store: Store) -> None:
+        await store.admit([event()])
+        await end_all(store, Fate.REJECTED, FateReason.REJECTED_BY_META, now_ms=NOW_MS + 5)
+        assert await store.replay(since_ms=NOW_MS, until_ms=NOW_MS + 9, now_ms=NOW_MS + 4) == 0
+
+    async def test_a_call_that_says_nothing_about_the_event_is_not_counted_against_it(
+        self, store: Store
+    ) -> None:
+        await store.admit([event("good"), event("bad")])
+        lease = await claim(store)
+        keys = [leased.key for leased in lease.events]
+        refused = await store.begin_attempt(lease, keys, NOW_MS)
+        await store.settle(lease, [], now_ms=NOW_MS, attempt=(refused, REFUSED))
+        failed = await store.begin_attempt(lease, keys[:1], NOW_MS)
+        again = [Again(key=keys[0], due_ms=NOW_MS)]
+        await store.settle(lease, again, now_ms=NOW_MS, attempt=(failed, CUT_OFF))
+        await store.settle(lease, [Again(key=keys[1], due_ms=NOW_MS)], now_ms=NOW_MS, attempt=None)
+        claimed = {leased.event_id: leased for leased in (await claim(store)).events}
+        assert (claimed["good"].attempts, claimed["good"].ambiguous) == (1, 1)
+        assert (claimed["bad"].attempts, claimed["bad"].ambiguous) == (0, 0)
+
+    async def test_an_ambiguous_send_is_remembered_until_a_replay(self, store: Store) -> None:
+        await store.admit([event()])
+        lease = await claim(store)
+        await store.begin_attempt(lease, [event().key], NOW_MS)
+        late = NOW_MS + LEASE_MS  # the courier is gone
+        lease = await claim(store, now_ms=late)
+        assert (lease.events[0].attempts, lease.events[0].ambiguous) == (1, 1)
+        unknown = ended(event().key, Fate.UNKNOWN, FateReason.AMBIGUOUS_SEND)
+        await store.settle(lease, [unknown], now_ms=late, attempt=None)
+        await store.replay(event_ids=["e1"], now_ms=late)
+        assert (await claim(store, now_ms=late)).events[0].ambiguous == 0
+
+    @pytest.mark.parametrize("step_ms", [DAY_MS, -DAY_MS])
+    async def test_a_clock_that_is_set_ends_no_hold_and_no_lease_early_or_late(
+        self, store: Store, step_ms: int
+    ) -> None:
+        await store.admit([event("leased"), event("held", not_before_ms=NOW_MS + 20_000)])
+        await claim(store)
+        await store.admit([event("overdue", pixel="333")])
+        now_ms = NOW_MS + 5_000 + step_ms
+        new = event("new", pixel="222", received_ms=now_ms, not_before_ms=now_ms + 20_000)
+        await store.admit([new])  # before the courier has noticed
+        await store.clock_stepped(expected_ms=NOW_MS + 5_000, now_ms=now_ms)
+        assert (await claim(store, now_ms=now_ms)).pixel == "333"
+        assert await store.next_due_ms(busy=frozenset({"222"})) == now_ms + 15_000
+        assert await store.next_due_ms(busy=frozenset({"111", "333"})) == now_ms + 20_000
+        lease = await claim(store, now_ms=now_ms + 15_000, busy=frozenset({"222"}))
+        assert [leased.event_id for leased in lease.events] == ["held"]
+        lease = await claim(store, now_ms=now_ms + LEASE_MS - 5_000, busy=frozenset({"222"}))
+        assert [leased.event_id for leased in lease.events] == ["leased"]
 
     async def test_replay_takes_more_events_than_one_transaction_does(self, store: Store) -> None:
         await store.admit([event(f"e{i}") for i in range(1_000)])

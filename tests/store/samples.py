@@ -5,15 +5,18 @@ from typing import Any
 
 import msgspec
 
+from relay.event.address import AddressSource
 from relay.event.outcome import AttemptOutcome, BrowserState, Fate, FateReason, Transport
-from relay.event.records import BrowserLeg, OutboxEvent, PixelSeen
+from relay.event.records import BrowserLeg, OutboxEvent, PixelSeen, SeenAddress
 from relay.store.protocol import AttemptResult, Ended, Lease, Store
 
 NOW_MS = 1_763_859_600_000
 LEASE_MS = 60_000
+EVER = range(2**62)
 
 RECEIPT = AttemptResult(outcome=AttemptOutcome.RECEIPT, http_status=200, fbtrace_id="AbC")
 CUT_OFF = AttemptResult(outcome=AttemptOutcome.UNKNOWN)
+REFUSED = AttemptResult(outcome=AttemptOutcome.REJECT, http_status=400, code=100)
 REVOKED = AttemptResult(outcome=AttemptOutcome.PARK, http_status=400, code=190, message="Token expired.")
 
 
@@ -49,6 +52,30 @@ def event(
         why={"fbp": "cookie"},
     )
     return msgspec.structs.replace(plain, **changes)
+
+
+def seen(address: str | None, source: AddressSource = "peer", *, sent: bool = False) -> SeenAddress:
+    return SeenAddress(
+        source=source,
+        address=address,
+        family=None if address is None else "ipv6" if ":" in address else "ipv4",
+        seen_ms=NOW_MS,
+        sent=sent,
+        why=f"by {source}",
+    )
+
+
+def over_ipv4(address: str = "192.0.2.7", **changes: Any) -> OutboxEvent:
+    """An event whose post came over IPv4 and carried no token."""
+    return event(client_ip_address=address, addresses=(seen(address, sent=True),), **changes)
+
+
+def with_token(
+    token: str = "2001:db8::9", *, connection: str | None = "192.0.2.7", **changes: Any
+) -> OutboxEvent:
+    """The same event from a post that carried a token which counts."""
+    addresses = (seen(connection), seen(token, "token", sent=True))
+    return event(client_ip_address=token, addresses=addresses, **changes)
 
 
 async def claim(

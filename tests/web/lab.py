@@ -81,7 +81,7 @@ async def open_relay(
 ) -> AsyncIterator[Relay]:
     """The app with its lifespan; an exception in it fails the test instead of becoming a 500."""
     clock = Clock()
-    app = create_app(settings, environ=environ or {}, clock_ms=clock)
+    app = create_app(settings, environ=environ or {}, clock_ms=clock, steady_ms=clock)
     transport = httpx.ASGITransport(app, client=(peer, 50_000))
     async with (
         app.router.lifespan_context(app),

@@ -18,14 +18,14 @@ REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN)
 # The two ways to name ended events. Both go forward by row id: a replayed event that soon ends the same way
 # is not taken twice.
 ENDED_WITH_FATE: Final = """
-SELECT event.id, event.site, event.event_name, event.pixel, fate.fate
+SELECT event.id, event.site, event.event_name, event.pixel, fate.fate, fate.at_ms
 FROM fate CROSS JOIN event ON event.id = fate.event
 WHERE fate.fate = :fate AND fate.event > :after
 ORDER BY fate.event LIMIT :limit
 """
 
 ENDED_WITH_ID: Final = """
-SELECT event.id, event.site, event.event_name, event.pixel, fate.fate
+SELECT event.id, event.site, event.event_name, event.pixel, fate.fate, fate.at_ms
 FROM event CROSS JOIN fate ON fate.event = event.id
 WHERE event.event_id = :event_id AND event.id > :after
 ORDER BY event.id LIMIT :limit
@@ -40,7 +40,10 @@ REMOVE_FATE: Final = "DELETE FROM fate WHERE event = ?"
 
 BACK_TO_QUEUE: Final = """
 INSERT INTO queue (event, pixel, due_ms, attempts)
-VALUES (?1, ?2, ?3, (SELECT count(*) FROM attempt_event WHERE event = ?1))
+VALUES (?1, ?2, ?3, (
+    SELECT count(*) FROM attempt_event CROSS JOIN attempt ON attempt.id = attempt_event.attempt
+    WHERE attempt_event.event = ?1 AND coalesce(attempt.outcome, '') NOT IN ('reject', 'park')
+))
 """
 
 
@@ -65,6 +68,7 @@ class EndedEvent(NamedTuple):
     event_name: str
     pixel: str
     fate: str
+    at_ms: int
 
 
 def end(connection: sqlite3.Connection, endings: Sequence[Ending], now_ms: int) -> None:
@@ -80,15 +84,20 @@ def replay_bite(
     *,
     event_id: str | None,
     fate: Fate | None,
+    ended_ms: range,
     after: int,
     limit: int,
     now_ms: int,
 ) -> tuple[int, int | None]:
-    """Replay the next events; how many, and the row to go on after (None: that was all)."""
+    """Replay the next events that ended in the range; how many, and the row to go on after (None: no more)."""
     query = ENDED_WITH_FATE if event_id is None else ENDED_WITH_ID
     asked = {"event_id": event_id, "fate": fate, "after": after, "limit": limit}
     ended = [EndedEvent(*row) for row in connection.execute(query, asked)]
-    chosen = [event for event in ended if event.fate in REPLAYABLE and fate in (None, event.fate)]
+    chosen = [
+        event
+        for event in ended
+        if event.fate in REPLAYABLE and fate in (None, event.fate) and event.at_ms in ended_ms
+    ]
     _put_back(connection, chosen, now_ms)
     return len(chosen), ended[-1].row_id if len(ended) == limit else None
 

@@ -15,7 +15,12 @@ from relay.errors import StoreError, StoreFull, StoreLocked
 # STRICT tables came with 3.37; RETURNING and partial indexes are older.
 SQLITE_NEEDED: Final = (3, 37, 0)
 BUSY_SECONDS: Final = 5.0
-ROOM_NEEDED_BYTES: Final = 1 << 20
+
+RECOVERY: Final = (
+    "Stop the relay and save what can be read: sqlite3 FILE .recover | sqlite3 FILE.new && mv FILE FILE.damaged "
+    "&& rm -f FILE-wal FILE-shm && mv FILE.new FILE, where FILE is [store] path; or put a backup in its place. "
+    "docs/reliability.md tells more."
+)
 
 PRAGMAS: Final = (
     "PRAGMA busy_timeout = 5000",  # a person with a sqlite3 shell open costs latency, not an error
@@ -71,7 +76,10 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         _use_wal(connection, path)
         for pragma in WRITER_PRAGMAS:
             connection.execute(pragma)
-        migrate(connection, migrations())
+        scripts = migrations()
+        if 0 < version_of(connection) < len(scripts):
+            back_up(connection, path)
+        migrate(connection, scripts)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise explain(error) from error
@@ -116,13 +124,42 @@ def migrations() -> list[str]:
     return [script.read_text("utf-8") for script in scripts]
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """How many migrations have made the file what it is; 0 for an empty one."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def back_up(connection: sqlite3.Connection, path: Path) -> Path:
+    """Copy the whole database beside it, as it is before a migration: `<file>.version-<n>.backup`.
+
+    Complete and on the disk before it gets its name, so that what has the name can be restored.
+    """
+    backup = path.with_name(f"{path.name}.version-{version_of(connection)}.backup")
+    unfinished = backup.with_name(f"{backup.name}.unfinished")
+    try:
+        unfinished.unlink(missing_ok=True)
+        make_private(unfinished)
+        with closing(sqlite3.connect(unfinished)) as copy:
+            connection.backup(copy)
+        unfinished.replace(backup)
+    except (OSError, sqlite3.Error) as error:
+        unfinished.unlink(missing_ok=True)
+        raise StoreError(
+            f"The upgrade of {path} needs a copy of it first, and {backup.name} could not be written: {error}. "
+            "Nothing was changed. Make room for a second file of this size, then start again."
+        ) from error
+    return backup
+
+
 def migrate(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
     """Bring the file forward, one transaction per version. There is no way back."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = version_of(connection)
     if version > len(scripts):
         raise StoreError(
             f"The store was written by a newer Counterfoil (version {version}, this one has {len(scripts)}). "
-            "Start the newer program, or restore the backup made before the upgrade."
+            "Start the newer program, or stop and put back the backup that the upgrade made, "
+            f"*.version-{len(scripts)}.backup in the same folder."
         )
     for number, script in enumerate(scripts[version:], start=version + 1):
         try:
@@ -138,10 +175,10 @@ def abandon(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def has_room(path: Path) -> bool:
-    """Whether the disk would take the largest post with its indexes and its copy in the write-ahead log."""
+def free_bytes(path: Path) -> int:
+    """What the disk that holds the file has left for us."""
     disk = os.statvfs(path)
-    return disk.f_bavail * disk.f_frsize >= ROOM_NEEDED_BYTES
+    return disk.f_bavail * disk.f_frsize
 
 
 def empty_wal(path: Path) -> None:
@@ -170,8 +207,15 @@ def explain(error: sqlite3.Error) -> StoreError:
                 "Another program keeps the store's file locked. Close database tools that have it open."
             )
         case sqlite3.SQLITE_NOTADB:
-            return StoreError("The store's file is not a SQLite database. Move it away, or restore a backup.")
+            return StoreError(
+                f"The store's file is not a SQLite database, or its header is damaged. {RECOVERY}"
+            )
         case sqlite3.SQLITE_CORRUPT:
-            return StoreError("The store's file is damaged. Stop, copy it away, and restore a backup.")
+            return StoreError(f"The store's file is damaged. {RECOVERY}")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
+            return StoreError(
+                "The store's file or its folder is read-only. Make both writable for the relay's user: "
+                "chown -R counterfoil FOLDER && chmod -R u+rwX FOLDER."
+            )
         case _:
             return StoreError(f"The store failed: {error}.")

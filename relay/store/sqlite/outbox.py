@@ -63,7 +63,13 @@ SELECT min(due_ms) FROM (
 # CROSS JOIN pins the order: along the index of free rows, never over all events.
 DUE_EVENTS: Final = """
 SELECT
-    event.id, queue.attempts, event.crc, visitor.crc,
+    event.id, queue.attempts,
+    CASE queue.attempts WHEN 0 THEN 0 ELSE (
+        SELECT count(*) FROM attempt_event CROSS JOIN attempt ON attempt.id = attempt_event.attempt
+        WHERE attempt_event.event = queue.event AND attempt.outcome = 'unknown' AND attempt.started_ms >
+            coalesce((SELECT max(replayed_ms) FROM replay WHERE replay.event = queue.event), 0)
+    ) END,
+    event.crc, visitor.crc,
     event.key, event.site, event.pixel, event.event_name, event.event_id,
     event.event_time_ms, event.received_ms, event.server_event, event.why,
     visitor.event, visitor.client_ip_address, visitor.client_user_agent
@@ -102,6 +108,13 @@ ADD_ATTEMPT_EVENT: Final = "INSERT INTO attempt_event (attempt, event) VALUES (?
 
 COUNT_ATTEMPT: Final = "UPDATE queue SET attempts = attempts + 1 WHERE event = ?"
 
+# A refused batch says nothing about each of its events, and a bad token nothing about any.
+UNCOUNT_ATTEMPT: Final = """
+UPDATE queue SET attempts = attempts - 1
+WHERE lease = :lease AND event IN (SELECT event FROM attempt_event WHERE attempt = :attempt)
+"""
+BLAMELESS: Final = (AttemptOutcome.REJECT, AttemptOutcome.PARK)
+
 # An attempt is closed once: what a lost lease's courier says later does not replace "ambiguous".
 CLOSE_ATTEMPT: Final = """
 UPDATE attempt
@@ -123,6 +136,18 @@ CROSS JOIN attempt ON attempt.lease = queue.lease AND attempt.finished_ms IS NUL
 CROSS JOIN attempt_event ON attempt_event.attempt = attempt.id AND attempt_event.event = queue.event
 CROSS JOIN event ON event.id = queue.event
 WHERE queue.lease_until_ms IS NOT NULL
+"""
+
+MOVE_LEASES: Final = (
+    "UPDATE queue SET lease_until_ms = lease_until_ms + :step WHERE lease_until_ms IS NOT NULL"
+)
+
+# Rows that were written by the clock as it was: not those that were received within the last minute by the
+# clock as it is. The one statement here that reads the whole queue; clocks are seldom set.
+MOVE_DUES: Final = """
+UPDATE queue SET due_ms = max(due_ms, :expected) + :step
+WHERE due_ms > min(:expected, :now)
+AND (SELECT received_ms FROM event WHERE id = queue.event) NOT BETWEEN :now - 60000 AND :now
 """
 
 PARK: Final = """
@@ -219,6 +244,12 @@ def unpark(connection: sqlite3.Connection, pixel: str) -> None:
     connection.execute(UNPARK, (pixel,))
 
 
+def clock_stepped(connection: sqlite3.Connection, *, expected_ms: int, now_ms: int) -> None:
+    step = {"expected": expected_ms, "now": now_ms, "step": now_ms - expected_ms}
+    connection.execute(MOVE_LEASES, step)
+    connection.execute(MOVE_DUES, step)
+
+
 def recover(connection: sqlite3.Connection, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
     if on_unknown == "hold":
         left = [Held(*row) for row in connection.execute(LEFT_AMBIGUOUS)]
@@ -248,7 +279,7 @@ def _due_events(
     for row in connection.execute(DUE_EVENTS, (pixel, now_ms, limit)):
         event = _leased_event(row, pixel)
         if event is None:
-            damaged.append(Held(row[0], str(row[5]), str(row[7])))
+            damaged.append(Held(row[0], str(row[6]), str(row[8])))
         else:
             taken.append(row[0])
             events.append(event)
@@ -258,8 +289,8 @@ def _due_events(
 
 def _leased_event(row: sqlite3.Row, pixel: str) -> LeasedEvent | None:
     """The event of a DUE_EVENTS row, or None where a byte of it has changed since it was written."""
-    row_id, attempts, crc, visitor_crc = row[:4]
-    facts, visitor = row[4:13], row[13:16]
+    row_id, attempts, ambiguous, crc, visitor_crc = row[:5]
+    facts, visitor = row[5:14], row[14:17]
     is_forgotten = visitor[0] is None
     if not is_intact(facts, crc) or not (is_forgotten or is_intact(visitor, visitor_crc)):
         return None
@@ -272,6 +303,7 @@ def _leased_event(row: sqlite3.Row, pixel: str) -> LeasedEvent | None:
         event_id=event_id,
         event_time_ms=event_time_ms,
         attempts=attempts,
+        ambiguous=ambiguous,
         server_event=server_event,
         client_ip_address=visitor[1],
         client_user_agent=visitor[2],
@@ -301,6 +333,8 @@ def _close(
         result.fbtrace_id,
     )
     closed = connection.execute(CLOSE_ATTEMPT, (now_ms, *said, number, lease.token)).rowcount
+    if closed and result.outcome in BLAMELESS:
+        connection.execute(UNCOUNT_ATTEMPT, {"lease": lease.token, "attempt": number})
     if result.outcome is AttemptOutcome.UNKNOWN:
         _count_ambiguous(connection, closed, now_ms)
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, Self
 from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission, Fate
 from relay.event.records import OutboxEvent
+from relay.settings import StoreSettings
 from relay.store.protocol import (
     AttemptResult,
     Decision,
@@ -26,14 +27,12 @@ from relay.store.protocol import (
 )
 from relay.store.sqlite import admit, ended, outbox, prune, receipts
 from relay.store.sqlite.counter import add_to_total
-from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, has_room, make_private
+from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private
 from relay.store.sqlite.readers import Readers
 from relay.store.sqlite.writer import Unit, Writer
 
-# Posts that may wait for the disk at once, 64 KiB each at most. A browser that hears 503 keeps its events.
-ADMISSIONS_WAITING_MAX: Final = 4096
-
 REPLAY_BITE: Final = 500
+MIB: Final = 1 << 20
 
 
 def wall_clock_ms() -> int:
@@ -51,21 +50,28 @@ class _OpenFile:
 class SqliteStore:
     """A `Store` in one SQLite file: `async with await SqliteStore.open(path) as store:`."""
 
-    def __init__(self, file: _OpenFile, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, file: _OpenFile, limits: StoreSettings, clock_ms: Callable[[], int]) -> None:
         self._file = file
+        self._limits = limits
         self._writer = Writer(file.connection)
         self._clock_ms = clock_ms
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, *, clock_ms: Callable[[], int] = wall_clock_ms) -> Self:
+    async def open(
+        cls,
+        path: Path,
+        *,
+        limits: StoreSettings = StoreSettings(),  # noqa: B008 - frozen
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> Self:
         """Open the file, or create it with its folder.
 
-        The clock only tells "held" from "due" in what is read. Raises StoreLocked where another process has
-        the file, StoreError where it cannot be used.
+        Of the settings only the limits of admission are looked at. The clock only tells "held" from "due" in
+        what is read. Raises StoreLocked where another process has the file, StoreError where it cannot be used.
         """
         file = await asyncio.to_thread(_open, path)
-        return cls(file, clock_ms)
+        return cls(file, limits, clock_ms)
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,9 +91,14 @@ class SqliteStore:
         self._file.lock.release()
 
     async def admit(self, events: Sequence[OutboxEvent]) -> list[Admission]:
-        if self._writer.waiting >= ADMISSIONS_WAITING_MAX:
+        if self._writer.waiting >= self._limits.waiting_posts_max:
             raise StoreFull(
-                "More posts wait for the disk than the relay keeps in memory. Come back in a moment."
+                "More posts wait for the disk than [store] waiting_posts_max allows. Come back in a moment."
+            )
+        if not self._has_room():
+            raise StoreFull(
+                "The disk has less room than [store] disk_reserve_mib: the rest is for what was accepted already. "
+                "Free disk space."
             )
         return await self._writer.write(partial(admit.admit, events=events))
 
@@ -122,28 +133,49 @@ class SqliteStore:
     async def next_due_ms(self, *, busy: frozenset[str]) -> int | None:
         return await self._file.readers.read(partial(outbox.next_due_ms, busy=busy))
 
+    async def clock_stepped(self, *, expected_ms: int, now_ms: int) -> None:
+        await self._writer.write(partial(outbox.clock_stepped, expected_ms=expected_ms, now_ms=now_ms))
+
     async def recover(self, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
         return await self._writer.write(partial(outbox.recover, now_ms=now_ms, on_unknown=on_unknown))
 
-    async def replay(self, *, event_ids: Sequence[str] = (), fate: Fate | None = None, now_ms: int) -> int:
-        """As promised. With both, the events that have one of the ids and this fate; with neither, none."""
-        asked: Sequence[str | None] = tuple(dict.fromkeys(event_ids)) or (() if fate is None else (None,))
-        replayed = 0
-        for event_id in asked:
-            after: int | None = 0
-            while after is not None:
-                n, after = await self._writer.write(
-                    partial(
-                        ended.replay_bite,
-                        event_id=event_id,
-                        fate=fate,
-                        after=after,
-                        limit=REPLAY_BITE,
-                        now_ms=now_ms,
-                    )
+    async def replay(
+        self,
+        *,
+        event_ids: Sequence[str] = (),
+        fate: Fate | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        now_ms: int,
+    ) -> int:
+        """As promised, in small bites, so that posts need not wait for the end of it."""
+        walks: list[tuple[str | None, Fate | None]] = [
+            (event_id, fate) for event_id in dict.fromkeys(event_ids)
+        ]
+        if not walks and (fate, since_ms, until_ms) != (None, None, None):
+            walks = [(None, each) for each in ended.REPLAYABLE if fate in (None, each)]
+        # What ends from now on is not meant: a replayed event that soon ends again is not taken twice.
+        ended_ms = range(since_ms or 0, min(until_ms if until_ms is not None else now_ms + 1, now_ms + 1))
+        return sum([await self._replay(event_id, each, ended_ms, now_ms) for event_id, each in walks])
+
+    async def _replay(self, event_id: str | None, fate: Fate | None, ended_ms: range, now_ms: int) -> int:
+        replayed, after = 0, 0
+        while True:
+            n, next_after = await self._writer.write(
+                partial(
+                    ended.replay_bite,
+                    event_id=event_id,
+                    fate=fate,
+                    ended_ms=ended_ms,
+                    after=after,
+                    limit=REPLAY_BITE,
+                    now_ms=now_ms,
                 )
-                replayed += n
-        return replayed
+            )
+            replayed += n
+            if next_after is None:
+                return replayed
+            after = next_after
 
     async def find(self, event_id: str) -> list[StoredReceipt]:
         return await self._file.readers.read(
@@ -176,9 +208,13 @@ class SqliteStore:
         """As promised: a small write was committed just now, and a large one would find room."""
         try:
             await self._writer.write(partial(add_to_total, what="probe", n=1))
-            return has_room(self._file.path)
+            return self._has_room()
         except (StoreError, OSError):
             return False
+
+    def _has_room(self) -> bool:
+        """Whether the disk takes more posts; delivering what it has needs room as well."""
+        return free_bytes(self._file.path) >= self._limits.disk_reserve_mib * MIB
 
     async def _forget_visitors(self, ended_by_ms: int) -> None:
         after = 0

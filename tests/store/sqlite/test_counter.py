@@ -13,7 +13,7 @@ from relay.store.sqlite import outbox, receipts
 from relay.store.sqlite.admit import admit, count_refused
 from relay.store.sqlite.ended import replay_bite
 from relay.store.sqlite.file import connect_writer
-from tests.store.samples import CUT_OFF, LEASE_MS, NOW_MS, event, leg
+from tests.store.samples import CUT_OFF, EVER, LEASE_MS, NOW_MS, event, leg
 
 MINUTE_MS = NOW_MS - NOW_MS % 60_000
 LATER_MS = NOW_MS + 120_000
@@ -40,7 +40,7 @@ def test_each_thing_is_counted_in_its_minute(connection: sqlite3.Connection) -> 
     )
     count_refused(connection, "shop", "missing_value", NOW_MS)
     reject(connection, LATER_MS)
-    replay_bite(connection, event_id="e1", fate=None, after=0, limit=9, now_ms=LATER_MS)
+    replay_bite(connection, event_id="e1", fate=None, ended_ms=EVER, after=0, limit=9, now_ms=LATER_MS)
     counted = connection.execute("SELECT minute_ms, site, event_name, what, n FROM counter").fetchall()
     later_minute = MINUTE_MS + 120_000
     assert counted == [
@@ -60,7 +60,9 @@ def test_totals_agree_with_the_rows_after_replays(connection: sqlite3.Connection
     for _ in range(3):
         reject(connection, NOW_MS)
         assert (
-            replay_bite(connection, event_id=None, fate=Fate.REJECTED, after=0, limit=9, now_ms=NOW_MS)[0]
+            replay_bite(
+                connection, event_id=None, fate=Fate.REJECTED, ended_ms=EVER, after=0, limit=9, now_ms=NOW_MS
+            )[0]
             == 1
         )
     reject(connection, NOW_MS)
@@ -75,7 +77,7 @@ def test_a_replayed_event_keeps_every_fate_it_had(connection: sqlite3.Connection
     admit(connection, [event()])
     for now_ms in (NOW_MS, LATER_MS):
         reject(connection, now_ms)
-        replay_bite(connection, event_id="e1", fate=None, after=0, limit=9, now_ms=now_ms + 5)
+        replay_bite(connection, event_id="e1", fate=None, ended_ms=EVER, after=0, limit=9, now_ms=now_ms + 5)
     history = connection.execute("SELECT fate, reason, at_ms, replayed_ms FROM replay ORDER BY id").fetchall()
     assert history == [
         ("rejected", "rejected_by_meta", NOW_MS, NOW_MS + 5),

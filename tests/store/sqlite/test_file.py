@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from relay.errors import StoreError, StoreLocked
-from relay.store.sqlite import SqliteStore, file
+from relay.errors import StoreError, StoreFull, StoreLocked
+from relay.settings import StoreSettings
+from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.file import connect_reader, connect_writer, migrate, migrations
-from tests.store.samples import event
+from tests.store.samples import end_all, event
 
 HOLD_OPEN = """
 import asyncio, sys
 from pathlib import Path
-from relay.store.sqlite import SqliteStore, file
+from relay.settings import StoreSettings
+from relay.store.sqlite import SqliteStore
 
 async def main():
     async with await SqliteStore.open(Path(sys.argv[1])):
@@ -66,11 +68,16 @@ async def test_a_second_process_is_refused_with_the_next_step(
 
 
 @pytest.mark.anyio
-async def test_a_store_on_a_full_disk_is_not_ready(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_is_nearly_full_takes_no_more_posts_and_is_not_ready(path: Path) -> None:
     async with await SqliteStore.open(path) as store:
         assert await store.ready()
-        monkeypatch.setattr(file, "ROOM_NEEDED_BYTES", 1 << 62)
+        await store.admit([event()])
+    async with await SqliteStore.open(path, limits=StoreSettings(disk_reserve_mib=1e9)) as store:
         assert not await store.ready()
+        with pytest.raises(StoreFull, match="Free disk space"):
+            await store.admit([event("e2")])
+        await end_all(store)  # what was accepted is delivered from the reserve
+        assert (await store.totals()).fates == {"delivered": 1}
 
 
 @pytest.mark.anyio

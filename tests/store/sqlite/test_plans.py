@@ -12,7 +12,7 @@ from relay.store.protocol import Again, Ended, Filters
 from relay.store.sqlite import ended, outbox, prune, receipts
 from relay.store.sqlite.admit import admit
 from relay.store.sqlite.file import connect_writer
-from tests.store.samples import LEASE_MS, NOW_MS, RECEIPT, REVOKED, event
+from tests.store.samples import EVER, LEASE_MS, NOW_MS, RECEIPT, REVOKED, event
 
 Work = Callable[[sqlite3.Connection], object]
 
@@ -48,8 +48,12 @@ def deliver(connection: sqlite3.Connection) -> None:
         assert lease is not None
         attempt = outbox.begin_attempt(connection, lease, [event().key], NOW_MS)
         outbox.settle(connection, lease, [decision], now_ms=NOW_MS, attempt=(attempt, RECEIPT))
-        ended.replay_bite(connection, event_id=None, fate=Fate.REJECTED, after=0, limit=9, now_ms=NOW_MS)
-        ended.replay_bite(connection, event_id="e1", fate=None, after=0, limit=9, now_ms=NOW_MS)
+        ended.replay_bite(
+            connection, event_id=None, fate=Fate.REJECTED, ended_ms=EVER, after=0, limit=9, now_ms=NOW_MS
+        )
+        ended.replay_bite(
+            connection, event_id="e1", fate=None, ended_ms=EVER, after=0, limit=9, now_ms=NOW_MS
+        )
 
 
 def lose_a_lease(connection: sqlite3.Connection) -> None:

@@ -13,8 +13,8 @@ import pytest
 from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission
 from relay.event.records import OutboxEvent
+from relay.settings import StoreSettings
 from relay.store.sqlite import SqliteStore
-from relay.store.sqlite import store as store_module
 from relay.store.sqlite.admit import admit
 from relay.store.sqlite.file import connect_writer
 from relay.store.sqlite.writer import GROUP_MAX, Writer
@@ -133,10 +133,12 @@ async def test_a_database_tool_that_locks_the_file_gives_a_sentence(
     assert await writer.write(partial(admit, events=[event()])) == [Admission.ACCEPTED]
 
 
-async def test_more_posts_than_memory_should_hold_are_told_to_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "ADMISSIONS_WAITING_MAX", 0)
-    async with await SqliteStore.open(tmp_path / "b.db") as store:
-        with pytest.raises(StoreFull, match="Come back"):
-            await store.admit([event()])
+async def test_more_posts_than_the_setting_lets_wait_are_told_to_come_back(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "b.db", limits=StoreSettings(waiting_posts_max=2)) as store:
+        async with busy(store._writer):
+            waiting = [asyncio.ensure_future(store.admit([event(name)])) for name in ("a", "b")]
+            await asyncio.sleep(0)
+            with pytest.raises(StoreFull, match="Come back"):
+                await store.admit([event("c")])
+        assert await asyncio.gather(*waiting) == [[Admission.ACCEPTED]] * 2
+        assert await store.admit([event("c")]) == [Admission.ACCEPTED]
