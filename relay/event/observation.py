@@ -24,6 +24,13 @@ MAX_AGE_MS: Final = 30 * 60 * 1_000
 CLOCK_SKEW_MS: Final = 60 * 1_000  # between two relays that share a key
 TOKEN_MAX: Final = 110  # characters; an IPv6 token has 92
 
+ADDRESS_WHY: Final = (  # the names under which `addresses_why` tells it
+    "client_ip_address",
+    "client_ip_address_source",
+    "client_ip_address_connection",
+    "client_ip_address_tokens",
+)
+
 _SALT: Final = b"counterfoil.address.1"
 _HEAD: Final = struct.Struct(">I8s8s")  # Unix seconds, digests of site and nonce; the address follows
 
@@ -104,14 +111,16 @@ def sent_address(addresses: Sequence[SeenAddress]) -> str | None:
 
 
 def addresses_why(addresses: Sequence[SeenAddress]) -> dict[str, str]:
-    """The receipt's sentences: the address that is sent, its source, and what became of each token."""
+    """The receipt's sentences: the address that is sent, its source, and what became of the others."""
     connection, *tokens = addresses
     told = next((word for word in addresses if word.sent), connection)
-    why = {"client_ip_address": told.why, "client_ip_address_source": told.source}
-    if told is not connection:
-        why["client_ip_address_connection"] = connection.why
-    rest = [word.why for word in tokens if word is not told]
-    return why | ({"client_ip_address_tokens": "; ".join(rest)} if rest else {})
+    sentences = (
+        told.why,
+        told.source,
+        "" if told is connection else connection.why,
+        "; ".join(word.why for word in tokens if word is not told),
+    )
+    return {name: sentence for name, sentence in zip(ADDRESS_WHY, sentences, strict=True) if sentence}
 
 
 def upgrades(sent: str | None, post: OutboxEvent) -> bool:

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
+from relay.event.observation import ADDRESS_WHY, addresses_why, upgrades
 from relay.event.outcome import STATE_RANK, Admission
-from relay.event.records import BrowserLeg, OutboxEvent
-from relay.store.sqlite.checksum import checksum
+from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
+from relay.store.sqlite.checksum import checksum, is_intact
 from relay.store.sqlite.counter import REFUSED, Counted, count, of_fate
 
 KNOWN: Final = "SELECT event FROM dedup WHERE key = ?"
@@ -21,9 +22,20 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 ADD_KEY: Final = "INSERT INTO dedup (key, event, seen_ms) VALUES (?, ?, ?)"
 
-ADD_VISITOR: Final = (
-    "INSERT INTO visitor (event, client_ip_address, client_user_agent, crc) VALUES (?, ?, ?, ?)"
-)
+ADD_VISITOR: Final = """
+INSERT OR REPLACE INTO visitor (event, client_ip_address, client_user_agent, crc, addresses, addresses_crc)
+VALUES (?, ?, ?, ?, ?, ?)
+"""
+
+VISITOR: Final = "SELECT client_ip_address, client_user_agent FROM visitor WHERE event = ?"
+
+FACTS: Final = """
+SELECT key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc
+FROM event WHERE id = ?
+"""
+
+# The one thing about an accepted event that may change: what is told of its address, with the address.
+RENEW_WHY: Final = "UPDATE event SET why = ?, crc = ? WHERE id = ?"
 
 ADD_LEG: Final = """
 INSERT INTO leg
@@ -39,7 +51,9 @@ ADD_FATE: Final = "INSERT INTO fate (event, fate, reason, at_ms) VALUES (?, ?, ?
 BEST_LEG: Final = "SELECT seq, state FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
 
 # Held: never attempted, and in no courier's hands.
-MOVE_HOLD: Final = "UPDATE queue SET due_ms = ? WHERE event = ? AND attempts = 0 AND lease IS NULL"
+IS_HELD: Final = "SELECT 1 FROM queue WHERE event = ? AND attempts = 0 AND lease IS NULL"
+
+MOVE_HOLD: Final = "UPDATE queue SET due_ms = ? WHERE event = ?"
 
 ADD_DUPLICATE: Final = "UPDATE dedup SET duplicates = duplicates + 1 WHERE key = ?"
 
@@ -92,9 +106,8 @@ def _accept(connection: sqlite3.Connection, event: OutboxEvent) -> None:
         msgspec.json.encode(event.why),
     )
     row_id = connection.execute(ADD_EVENT, (*facts, checksum(facts))).lastrowid
-    visitor = (row_id, event.client_ip_address, event.client_user_agent)
     connection.execute(ADD_KEY, (event.key, row_id, event.received_ms))
-    connection.execute(ADD_VISITOR, (*visitor, checksum(visitor)))
+    _put_visitor(connection, (row_id, event.client_ip_address, event.client_user_agent), event.addresses)
     _add_leg(connection, (row_id, 0), event.leg, event.not_before_ms)
     if event.fate is None:
         connection.execute(ADD_TO_QUEUE, (row_id, event.pixel, event.not_before_ms))
@@ -103,13 +116,40 @@ def _accept(connection: sqlite3.Connection, event: OutboxEvent) -> None:
 
 
 def _improve(connection: sqlite3.Connection, row_id: int, event: OutboxEvent) -> bool:
-    """Append the leg if it knows better; whether that also moved the hold."""
+    """Take what this post knows better: the leg always, the hold and the address while the event is held."""
+    is_held = connection.execute(IS_HELD, (row_id,)).fetchone() is not None
     seq, state = connection.execute(BEST_LEG, (row_id,)).fetchone() or (-1, "")
-    if STATE_RANK[event.leg.state] <= RANK_OF_STORED.get(state, UNREADABLE):
+    rank, known_rank = STATE_RANK[event.leg.state], RANK_OF_STORED.get(state, UNREADABLE)
+    if rank > known_rank:
+        _add_leg(connection, (row_id, seq + 1), event.leg, event.not_before_ms if is_held else None)
+    has_address = is_held and _take_address(connection, row_id, event)
+    if is_held and rank >= known_rank and (has_address or rank > known_rank):
+        connection.execute(MOVE_HOLD, (event.not_before_ms, row_id))
+    return is_held and (has_address or rank > known_rank)
+
+
+def _take_address(connection: sqlite3.Connection, row_id: int, event: OutboxEvent) -> bool:
+    """Replace the address that the event would go with, where a signed one came for the same visitor."""
+    visitor = connection.execute(VISITOR, (row_id,)).fetchone()
+    if visitor is None or not upgrades(visitor[0], event):
         return False
-    is_held = connection.execute(MOVE_HOLD, (event.not_before_ms, row_id)).rowcount == 1
-    _add_leg(connection, (row_id, seq + 1), event.leg, event.not_before_ms if is_held else None)
-    return is_held
+    *facts, why, crc = connection.execute(FACTS, (row_id,)).fetchone()
+    if not is_intact((*facts, why), crc):
+        return False  # the courier will find it damaged; a new checksum would hide that
+    kept = {name: told for name, told in msgspec.json.decode(why).items() if name not in ADDRESS_WHY}
+    told = msgspec.json.encode(kept | addresses_why(event.addresses))
+    connection.execute(RENEW_WHY, (told, checksum((*facts, told)), row_id))
+    _put_visitor(connection, (row_id, event.client_ip_address, visitor[1]), event.addresses)
+    return True
+
+
+def _put_visitor(
+    connection: sqlite3.Connection,
+    visitor: tuple[int | None, str | None, str | None],
+    addresses: Sequence[SeenAddress],
+) -> None:
+    seen = (visitor[0], msgspec.json.encode(addresses))
+    connection.execute(ADD_VISITOR, (*visitor, checksum(visitor), seen[1], checksum(seen)))
 
 
 def _add_leg(

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, FateReason, Transport
-from relay.event.records import BrowserLeg, Json, PixelSeen
+from relay.event.records import BrowserLeg, Json, PixelSeen, SeenAddress
 from relay.store.protocol import (
     Attempt,
     EventRow,
@@ -45,7 +45,7 @@ RECEIPTS: Final = f"""
 SELECT {LINE},
     event.key, event.server_event, event.why, event.crc,
     visitor.event AS visitor, visitor.client_ip_address, visitor.client_user_agent,
-    visitor.crc AS visitor_crc, dedup.duplicates
+    visitor.crc AS visitor_crc, visitor.addresses, visitor.addresses_crc, dedup.duplicates
 FROM {EVERY_EVENT}
 LEFT JOIN pixel_state ON pixel_state.pixel = event.pixel
 LEFT JOIN visitor ON visitor.event = event.id
@@ -187,6 +187,7 @@ def _receipt(connection: sqlite3.Connection, row: sqlite3.Row, now_ms: int) -> S
         server_event=server_event,
         client_ip_address=address,
         client_user_agent=agent,
+        addresses=_addresses(row),
         why=why,
         duplicates=row["duplicates"] or 0,
         attempts=attempts,
@@ -212,6 +213,13 @@ def _event_and_why(row: sqlite3.Row) -> tuple[Json, Json]:
     if not is_intact(facts, row["crc"]):
         return {}, {"corrupt_row": FATE_SENTENCES[FateReason.CORRUPT_ROW]}
     return msgspec.json.decode(row["server_event"]), msgspec.json.decode(row["why"])
+
+
+def _addresses(row: sqlite3.Row) -> tuple[SeenAddress, ...]:
+    seen = (row["visitor"], row["addresses"])
+    if row["addresses"] is None or not is_intact(seen, row["addresses_crc"]):
+        return ()  # forgotten, of version 1, or damaged
+    return msgspec.json.decode(row["addresses"], type=tuple[SeenAddress, ...])
 
 
 def _leg(row: sqlite3.Row) -> BrowserLeg:
