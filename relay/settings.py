@@ -24,9 +24,11 @@ GRAPH_URL: Final = "https://graph.facebook.com"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Duration = Annotated[float, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
 SiteKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
 GraphVersion = Annotated[str, msgspec.Meta(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")]
+ConsentSource = Literal["google", "tcf", "gpp", "cookiebot", "onetrust", "usercentrics", "complianz", "wp"]
 CountryCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")]
 
 
@@ -82,6 +84,15 @@ class Server(Section, frozen=True):
     shutdown_seconds: Annotated[
         Duration, msgspec.Meta(description="Seconds that a stop waits for calls to Graph under way.")
     ] = 20.0
+    receive_seconds: Annotated[
+        Seconds,
+        msgspec.Meta(
+            description="Seconds in which a request must have arrived whole; idle connections end after them too."
+        ),
+    ] = 8.0
+    connections_max: Annotated[
+        Count, msgspec.Meta(description="Connections that may be open at once; requests beyond are answered 503.")
+    ] = 2000
     log_format: Annotated[
         Literal["text", "json"], msgspec.Meta(description="Log lines for people (text) or machines (json).")
     ] = "text"
@@ -248,17 +259,51 @@ class Site(Section, frozen=True):
         CountryCode | None,
         msgspec.Meta(description="Country for phone numbers without a country code, such as DE."),
     ] = None
+    require_signature: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="Names of events that are sent only with a signature of the shop's server (docs/signing.md)."
+        ),
+    ] = ()
+    conversion_key_env: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Name of the variable with the keys that the shop's server signs with, separated by spaces."
+        ),
+    ] = None
+    conversion_key_file: Annotated[
+        str | None, msgspec.Meta(description="File with those keys, one a line; any of them is taken.")
+    ] = None
     address_hosts: Annotated[
         AddressHosts,
         msgspec.Meta(
             description="Names of the relay at which pages may learn their other address; see below."
         ),
     ] = AddressHosts()
+    consent: Annotated[
+        Literal["pixel", "required", "granted"],
+        msgspec.Meta(
+            description="pixel: as fbq's own consent; required: only with an explicit grant; granted: the site vouches."
+        ),
+    ] = "pixel"
+    consent_source: Annotated[
+        ConsentSource | None,
+        msgspec.Meta(description="Where the page's consent comes from; the tag loads its adapter."),
+    ] = None
+    gpc: Annotated[
+        Literal["ldu", "drop", "ignore"],
+        msgspec.Meta(
+            description="Global Privacy Control means: Limited Data Use (ldu), nothing but a count (drop), nothing."
+        ),
+    ] = "ldu"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for origin in self.origins:
             check_origin(origin)
+        _check_one_source("conversion_key", self.conversion_key_env, self.conversion_key_file)
+        if self.require_signature and not (self.conversion_key_env or self.conversion_key_file):
+            raise ValueError("require_signature needs conversion_key_env or conversion_key_file")
 
     def pixel_ids(self) -> tuple[str, ...]:
         return tuple(pixel.id for pixel in self.pixels)
@@ -406,6 +451,7 @@ def _refuse_misspelt(environ: Mapping[str, str], settings: Settings) -> None:
     """A misspelt variable would silently do nothing; RELAY_* variables of other programs are left alone."""
     own = {
         settings.server.secret_key_env,
+        *(site.conversion_key_env for site in settings.site),
         *(pixel.token_env for site in settings.site for pixel in site.pixels),
     }
     for name in environ.keys() - own - variables().keys():

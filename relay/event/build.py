@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.event.consent import processing_options
 from relay.event.records import BrowserEvent, Json
 from relay.event.wire import USER_DATA_KEYS, plain_number
 
@@ -33,6 +32,7 @@ def build(
     hashed: Mapping[str, Sequence[str]],
     fbp: str | None,
     fbc: str | None,
+    processing: Json,
 ) -> Json:
     """The event as it is kept: without address and agent, and with no raw customer data."""
     server_event: Json = {
@@ -48,7 +48,7 @@ def build(
     custom_data = _custom_data(event.custom_data)
     if custom_data:
         server_event["custom_data"] = custom_data
-    return server_event | processing_options(event)
+    return server_event | processing
 
 
 def assemble(server_event: bytes, client_ip_address: str | None, client_user_agent: str | None) -> Json:
@@ -87,7 +87,7 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """A text; a list of one, as some plugins write content_type, counts as that one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -98,13 +98,13 @@ def _text(value: Any) -> str | None:
 
 def _texts(value: Any) -> list[str] | None:
     values = value if isinstance(value, list) else [value]
-    return [text for text in map(_text, values) if text is not None] or None
+    return [text for text in map(text_of, values) if text is not None] or None
 
 
 def _contents(value: Any) -> list[Json] | None:
     """Items without an id match nothing in a catalogue, and Meta refuses them."""
     items = value if isinstance(value, list) else [value]
-    return [_item(item) for item in items if isinstance(item, dict) and _text(item.get("id"))] or None
+    return [_item(item) for item in items if isinstance(item, dict) and text_of(item.get("id"))] or None
 
 
 def _item(item: Json) -> Json:
@@ -114,13 +114,13 @@ def _item(item: Json) -> Json:
 
 _CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
     "content_ids": _texts,
-    "content_type": _text,
+    "content_type": text_of,
     "contents": _contents,
     "num_items": plain_number,
-    "order_id": _text,
+    "order_id": text_of,
 }
 _CLEAN_ITEM: Final[dict[str, Callable[[Any], Any]]] = {
-    "id": _text,
+    "id": text_of,
     "quantity": plain_number,
     "item_price": plain_number,
 }

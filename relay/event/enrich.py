@@ -9,14 +9,17 @@ from typing import Final
 
 from relay.event.address import ClientAddress, client_address, parse_networks, parse_providers
 from relay.event.agent import Agent, read_agent
-from relay.event.build import build, encode, is_too_broad
-from relay.event.consent import consent_refusal
+from relay.event.build import build, encode, is_too_broad, text_of
+from relay.event.consent import consent_refusal, consent_sentence, processing_options
 from relay.event.identity import Identity, resolve_identity
 from relay.event.normalise import HashedUserData, hash_user_data
 from relay.event.observation import addresses_why, sent_address, weigh
 from relay.event.outcome import Fate, FateReason, Refusal
+from relay.event.personal import personal_kind, scrub
 from relay.event.records import BrowserEvent, BrowserLeg, Json, OutboxEvent, RequestFacts, SeenAddress
 from relay.event.schedule import not_before_ms
+from relay.event.sentinel import fate_findings, half_findings, personal_findings, visitor_mark
+from relay.event.signature import quarantine_reason
 from relay.event.wire import Refused
 from relay.settings import Delivery, Settings, Site
 
@@ -30,35 +33,56 @@ def enrich(
     *,
     settings: Settings,
     signing_keys: Sequence[str] = (),
+    conversion_keys: Sequence[str] = (),
 ) -> tuple[OutboxEvent, ...] | Refused:
     """Everything between the wire and the disk. No raw customer data is in what comes out.
 
     `signing_keys` are this relay's own, for the address tokens of the event; without them none is believed.
+    `conversion_keys` are those that the relay shares with the shop's server.
     """
     user_agent = (facts.user_agent or "").strip()[:USER_AGENT_MAX]
-    refusal = consent_refusal(event, facts)
+    refusal = consent_refusal(event, facts, site)
     if refusal is None and not user_agent:
         refusal = Refusal.MISSING_USER_AGENT
     if refusal is not None:
         return Refused(event_id=event.event_id, reason=refusal)
+    if personal_kind(event.event_name) or personal_kind(event.event_id):
+        return Refused(event_id=event.event_id, reason=Refusal.PERSONAL_DATA)
+    agent = read_agent(user_agent)
+    fate, fate_reason = _early_fate(event, site, agent, conversion_keys)
+    halves = tuple(half_findings(event))
+    event, removed = scrub(event)  # from here on nothing sees what the page posted
     event_time_ms = facts.received_ms - event.age_ms
     identity = _identity(event, facts, event_time_ms)
     addresses = _addresses(event, facts, site, settings, signing_keys)
     address = sent_address(addresses)
     hashed = hash_user_data(event.user_data, site.default_country)
+    processing, processing_why = processing_options(event, facts, site)
     server_event = build(
-        event, event_time_ms=event_time_ms, hashed=hashed.hashed, fbp=identity.fbp, fbc=identity.fbc
+        event,
+        event_time_ms=event_time_ms,
+        hashed=hashed.hashed,
+        fbp=identity.fbp,
+        fbc=identity.fbc,
+        processing=processing,
     )
     visitor = {"client_user_agent"} | ({"client_ip_address"} if address else set())
     if is_too_broad(visitor | set(server_event["user_data"])):
         return Refused(event_id=event.event_id, reason=Refusal.TOO_BROAD)
-    agent = read_agent(user_agent)
     leg = _leg(event, event_time_ms, facts.received_ms)
     not_before, hold = _hold(leg, event_time_ms, settings.delivery, waits=_waits(event, addresses, site))
-    why = _why(identity, addresses, hashed, agent) | {"hold": hold}
+    why = _why(identity, addresses, hashed, agent) | {"hold": hold, "consent": consent_sentence(event, site)}
+    if processing_why is not None:
+        why["data_processing_options"] = processing_why
+    if removed:
+        why["personal_data"] = {place: f"{kind} was removed" for place, kind in removed.items()}
+    findings = (*halves, *personal_findings(removed), *fate_findings(fate_reason))
+    mark = visitor_mark(
+        next(iter(signing_keys), ""), fbp=identity.fbp, address=address, user_agent=user_agent
+    )
     return tuple(
         OutboxEvent(
-            key=outbox_key(pixel, event.event_name, event.event_id),
+            key=outbox_key(pixel, event.event_name, event.event_id, fate),
             site=site.key,
             pixel=pixel,
             event_name=event.event_name,
@@ -72,19 +96,48 @@ def enrich(
             client_user_agent=user_agent,
             why=why,
             addresses=addresses,
-            fate=Fate.FILTERED if agent.bot else None,
-            fate_reason=FateReason.BOT if agent.bot else None,
+            fate=fate,
+            fate_reason=fate_reason,
+            order_key=_order_key(pixel, event) if fate is None else None,
+            visitor=mark,
+            findings=findings,
         )
         for pixel in event.pixel_ids or site.pixel_ids()
     )
 
 
-def outbox_key(pixel: str, event_name: str, event_id: str) -> bytes:
-    """16 bytes that stand for the three: each is preceded by its length, so no two triples read alike."""
+def outbox_key(pixel: str, event_name: str, event_id: str, fate: Fate | None = None) -> bytes:
+    """16 bytes that stand for the three.
+
+    A quarantined event has a key of its own: nobody may shut the door on the genuine one by being first.
+    """
+    return _key(pixel, event_name, event_id, *([fate] if fate is Fate.QUARANTINED else []))
+
+
+def _order_key(pixel: str, event: BrowserEvent) -> bytes | None:
+    """What makes two Purchases of one pixel the same order; other events may share one."""
+    order_id = text_of(event.custom_data.get("order_id"))
+    return _key("order", pixel, order_id) if order_id and event.event_name == "Purchase" else None
+
+
+def _key(*parts: str) -> bytes:
+    """16 bytes; each part is preceded by its length, so that no two lists of parts read alike."""
     digest = blake2b(digest_size=16)
-    for part in (pixel.encode(), event_name.encode(), event_id.encode()):
-        digest.update(len(part).to_bytes(4, "big") + part)
+    for part in parts:
+        text = part.encode()
+        digest.update(len(text).to_bytes(4, "big") + text)
     return digest.digest()
+
+
+def _early_fate(
+    event: BrowserEvent, site: Site, agent: Agent, keys: Sequence[str]
+) -> tuple[Fate, FateReason] | tuple[None, None]:
+    """The end of an event that is recorded and not sent."""
+    if agent.bot:
+        return Fate.FILTERED, FateReason.BOT
+    if event.event_name in site.require_signature and (reason := quarantine_reason(event, keys)):
+        return Fate.QUARANTINED, reason
+    return None, None
 
 
 def _identity(event: BrowserEvent, facts: RequestFacts, event_time_ms: int) -> Identity:

@@ -56,6 +56,7 @@ class Fate(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     FILTERED = "filtered"
+    QUARANTINED = "quarantined"
     UNKNOWN = "unknown"
 
 
@@ -66,6 +67,9 @@ class FateReason(StrEnum):
     REJECTED_BY_META = "rejected_by_meta"
     TOO_OLD = "too_old"
     BOT = "bot"
+    REPEATED_ORDER = "repeated_order"
+    UNSIGNED = "unsigned"
+    ALTERED = "altered"
     AMBIGUOUS_SEND = "ambiguous_send"
     CORRUPT_ROW = "corrupt_row"
 
@@ -75,6 +79,16 @@ FATE_SENTENCES: Final[dict[FateReason, str]] = {
     FateReason.REJECTED_BY_META: "Meta refused the event for good; its own words are in the receipt.",
     FateReason.TOO_OLD: "The event passed Meta's seven-day limit before it could be delivered.",
     FateReason.BOT: "The user agent is a known crawler; crawlers run no Pixel, so nothing was sent.",
+    FateReason.REPEATED_ORDER: (
+        "This pixel has had a Purchase with the same order_id, so nothing was sent: one order is one event."
+    ),
+    FateReason.UNSIGNED: (
+        "The site asks for a signature on this event, and it has none, or no order_id. It was not sent."
+    ),
+    FateReason.ALTERED: (
+        "The event is not what the shop's server signed: name, order_id, value or currency differ, or the key "
+        "is another one. It was not sent."
+    ),
     FateReason.AMBIGUOUS_SEND: (
         "The connection broke after the event was written to Meta and before an answer; the policy "
         "(on_unknown, resend_max) keeps it from being sent again. Replay it if Events Manager does not show it."
@@ -101,6 +115,8 @@ class Refusal(StrEnum):
     INVALID_USER_DATA = "invalid_user_data"
     INVALID_DATA_PROCESSING_OPTIONS = "invalid_data_processing_options"
     INVALID_ADDRESSES = "invalid_addresses"
+    INVALID_SIGNATURE = "invalid_signature"
+    PERSONAL_DATA = "personal_data"
     INVALID_CONSENT = "invalid_consent"
     MISSING_VALUE = "missing_value"
     INVALID_VALUE = "invalid_value"
@@ -132,6 +148,8 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.INVALID_ADDRESSES: (
         "addresses must be a list of at most four tokens that this relay issued, and address_nonce a text."
     ),
+    Refusal.INVALID_SIGNATURE: "signature must be a text of at most 1,024 characters.",
+    Refusal.PERSONAL_DATA: "event_name and event_id must not hold an e-mail address or a phone number.",
     Refusal.INVALID_CONSENT: 'consent must be "granted", "denied" or left out.',
     Refusal.MISSING_VALUE: "A Purchase needs custom_data.value; Counterfoil never invents one.",
     Refusal.INVALID_VALUE: "custom_data.value must be a finite number.",
@@ -140,7 +158,7 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.MISSING_USER_AGENT: "A website event needs the visitor's User-Agent header; Meta rejects it without.",
     Refusal.TOO_BROAD: "The event holds no identifier that Meta would accept; it would be rejected as too broad.",
     Refusal.CONSENT_DENIED: "The visitor did not consent; nothing but a count was kept.",
-    Refusal.CONSENT_MISSING: 'The site asks for an explicit consent (consent = "required"), and the event came without.',
+    Refusal.CONSENT_MISSING: 'The site asks for explicit consent (consent = "required"), and the event came without.',
     Refusal.PRIVACY_CONTROL: 'The browser sends Global Privacy Control, and the site drops such events (gpc = "drop").',
     Refusal.PREFETCH: "The page was only prefetched or prerendered; no visitor has seen it.",
 }

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from relay.event.address import AddressSource, Family
+from relay.event.issue import Finding
 from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 
 Json = dict[str, Any]
@@ -22,6 +23,7 @@ class PixelSeen(msgspec.Struct, frozen=True, kw_only=True):
     fbc: str | None = None
     value: str | None = None  # as text: the Pixel puts texts into its address
     currency: str | None = None
+    dpo: str | None = None  # the Pixel's data processing options: "LDU"
 
 
 class PixelReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +50,13 @@ class BrowserEvent(msgspec.Struct, frozen=True, kw_only=True):
     custom_data: Json
     user_data: dict[str, tuple[str, ...]]  # raw or hashed in the browser; hashed by `enrich`
     pixel_ids: tuple[str, ...]  # empty: every pixel of the site
-    consent: bool | None  # None: the snippet had nothing to say
+    consent: bool  # it was granted in so many words; a denied event does not come this far
     data_processing_options: tuple[str, ...] | None  # None: not given; (): explicitly off
     data_processing_options_country: int | None
     data_processing_options_state: int | None
+    gpc: bool = False  # the page saw the browser's Global Privacy Control
     addresses: tuple[str, ...]  # tokens that this relay issued
+    signature: str | None = None  # of the shop's server, see `signature`; checked by `enrich`, never stored
     pixel: PixelReport
     address_nonce: str | None = (
         None  # what the tokens were asked with; without a token: there is none to wait for
@@ -117,3 +121,6 @@ class OutboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[SeenAddress, ...] = ()  # the connection's first; kept as long as client_ip_address
     fate: Fate | None = None  # set at once for events that are recorded and never sent
     fate_reason: FateReason | None = None
+    order_key: bytes | None = None  # 16 bytes: BLAKE2b of pixel, Purchase, order_id; None: not counted by order
+    visitor: bytes | None = None  # tells visitors apart: see `sentinel.visitor_mark`
+    findings: tuple[Finding, ...] = ()  # what looks wrong with it

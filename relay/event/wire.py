@@ -85,6 +85,9 @@ def parse_event(raw: object, *, pixel_ids: Sequence[str]) -> BrowserEvent | Refu
     event_id = None
     try:
         members = _object(raw, Refusal.INVALID_EVENT)
+        # Nothing else of a denied event is read: a snippet sends nothing else.
+        if members.get("consent") == "denied":
+            raise _RefusedError(Refusal.CONSENT_DENIED)
         event_id = _event_id(members.get("event_id"))
         return _browser_event(members, event_id, pixel_ids)
     except _RefusedError as refused:
@@ -135,8 +138,10 @@ def _browser_event(members: Json, event_id: str, pixel_ids: Sequence[str]) -> Br
         data_processing_options=options,
         data_processing_options_country=country,
         data_processing_options_state=state,
+        gpc=members.get("gpc") is True,
         addresses=_addresses(members.get("addresses")),
         address_nonce=_address_nonce(members.get("address_nonce")),
+        signature=_signature(members.get("signature")),
         pixel=_pixel_report(members.get("pixel"), age_ms),
     )
 
@@ -265,10 +270,8 @@ def _pixel_ids(raw: object, known: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(raw))
 
 
-def _consent(raw: object) -> bool | None:
-    if raw is None:
-        return None
-    if raw not in ("granted", "denied"):
+def _consent(raw: object) -> bool:
+    if raw not in ("granted", None):
         raise _RefusedError(Refusal.INVALID_CONSENT)
     return raw == "granted"
 
@@ -297,6 +300,12 @@ def _addresses(raw: object) -> tuple[str, ...]:
 def _address_nonce(raw: object) -> str | None:
     if raw is not None and not _is_short_text(raw):
         raise _RefusedError(Refusal.INVALID_ADDRESSES)
+    return _text(raw)
+
+
+def _signature(raw: object) -> str | None:
+    if raw is not None and not _is_short_text(raw):
+        raise _RefusedError(Refusal.INVALID_SIGNATURE)
     return _text(raw)
 
 

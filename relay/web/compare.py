@@ -3,12 +3,16 @@
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from ipaddress import ip_address
+from typing import Final
 
 import msgspec
 
+from relay.event.consent import GRANTED, NOT_ASKED, VOUCHED
 from relay.event.records import Json, PixelSeen
 from relay.store.protocol import StoredReceipt
 from relay.web.twin_view import Arrived
+
+CONSENT_WORDS: Final = {GRANTED: "granted", VOUCHED: "vouched for by the site", NOT_ASKED: "not asked"}
 
 
 class Mark(StrEnum):
@@ -41,14 +45,25 @@ def compare(stored: StoredReceipt, seen: PixelSeen | None, arrived: Arrived | No
         "fbc": user_data.get("fbc"),
         "value": custom_data.get("value"),
         "currency": custom_data.get("currency"),
+        "limited data use": _processing(event.get("data_processing_options")),
     }
     looked = seen is not None or arrived is not None
     rows = [_row(name, _browser(name, seen, arrived), value, looked) for name, value in server.items()]
+    if word := CONSENT_WORDS.get(str(stored.why.get("consent"))):
+        # One statement of the page lets both halves go, so they can only agree; what it was is the point.
+        rows.append(Compared(field="consent", browser=word, server=word, mark=Mark.SAME))
     if arrived is not None:
         family = address_family(stored.client_ip_address)
         rows.append(_row("address family", address_family(arrived.ip), family, looked))
         rows.append(_row("user agent", arrived.user_agent, stored.client_user_agent, looked))
     return tuple(rows)
+
+
+def _processing(options: list[str] | str | None) -> str | None:
+    """`["LDU"]` of the server's half and "LDU" of the Pixel's read alike; an empty one says off."""
+    if options is None:
+        return None
+    return (options if isinstance(options, str) else ",".join(options)) or "off"
 
 
 def address_family(address: str | None) -> str | None:
@@ -59,6 +74,9 @@ def address_family(address: str | None) -> str | None:
 
 
 def _browser(name: str, seen: PixelSeen | None, arrived: Arrived | None) -> object:
+    if name == "limited data use":
+        params = arrived.params if arrived is not None and isinstance(arrived.params, dict) else {}
+        return _processing(seen.dpo if seen is not None and seen.dpo is not None else params.get("dpo"))
     own = getattr(seen, name) if seen is not None else None
     return own if own is not None or arrived is None else getattr(arrived, name)
 

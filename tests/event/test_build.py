@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.event.build import assemble, build, encode, is_too_broad
+from relay.event.consent import processing_options
 from relay.event.records import BrowserEvent
 from relay.event.wire import parse_event
 from tests.event.malformed import PIXEL_ID, good_event
+from tests.event.test_enrich import SITE, facts
 
 EVENT_TIME_MS = 1_763_859_600_999
 GOLDEN = sorted((Path(__file__).parent / "data").glob("build_*.json"))
@@ -25,7 +27,9 @@ def browser_event(raw: dict[str, Any]) -> BrowserEvent:
 
 def built(raw: dict[str, Any], **identity: Any) -> dict[str, Any]:
     given = {"hashed": {}, "fbp": None, "fbc": None} | identity
-    return build(browser_event(raw), event_time_ms=EVENT_TIME_MS, **given)
+    event = browser_event(raw)
+    processing, _ = processing_options(event, facts(), SITE)
+    return build(event, event_time_ms=EVENT_TIME_MS, processing=processing, **given)
 
 
 def custom(**custom_data: Any) -> Any:
@@ -147,5 +151,5 @@ KNOWN = ["content_ids", "content_type", "contents", "num_items", "order_id", "pl
 def test_an_accepted_event_always_builds_serialises_and_assembles(custom_data: dict[str, Any]) -> None:
     event = parse_event(good_event(event_name="Custom", custom_data=custom_data), pixel_ids=[PIXEL_ID])
     if isinstance(event, BrowserEvent):
-        kept = encode(build(event, event_time_ms=EVENT_TIME_MS, hashed={}, fbp=None, fbc=None))
+        kept = encode(build(event, event_time_ms=EVENT_TIME_MS, hashed={}, fbp=None, fbc=None, processing={}))
         assert encode(assemble(kept, None, None)) == kept

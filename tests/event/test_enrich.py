@@ -145,9 +145,13 @@ def test_an_event_without_a_user_agent_is_refused(user_agent: str | None) -> Non
     assert result(good_event(), user_agent=user_agent) == refused
 
 
-def test_a_denied_event_is_refused_before_anything_else() -> None:
-    refused = Refused(event_id="e-1", reason=Refusal.CONSENT_DENIED)
-    assert result(good_event(consent="denied"), user_agent=None) == refused
+def test_an_event_tells_under_which_consent_and_which_limits_it_goes() -> None:
+    (event, _) = enriched(good_event(consent="granted"), sec_gpc=True)
+    assert event.why["consent"] == "granted in the browser before either half was sent"
+    assert event.why["data_processing_options"] == (
+        "limited, because the browser sends Global Privacy Control"
+    )
+    assert sent(event)["data_processing_options"] == ["LDU"]
 
 
 def test_a_prefetched_page_is_refused() -> None:

@@ -49,7 +49,7 @@ def test_a_good_post_is_read_member_by_member() -> None:
     assert (event.fbp, event.fbc) == ("fb.1.1763859600000.1234567890", None)
     assert event.custom_data == {"value": 49.9, "currency": "EUR"}
     assert event.user_data == {"em": ("a" * 64,)}
-    assert (event.pixel_ids, event.consent, event.addresses) == ((), None, ())
+    assert (event.pixel_ids, event.consent, event.addresses) == ((), False, ())
     assert (event.pixel.state, event.pixel.transport) == (BrowserState.SENT, Transport.IMAGE)
     assert (event.pixel.dispatched_after_ms, event.pixel.settled_after_ms) == (3, 118)
 
@@ -137,9 +137,15 @@ def test_pixel_ids_pick_from_the_sites_own() -> None:
     assert accepted(pixel_ids=[]).pixel_ids == ()
 
 
-@pytest.mark.parametrize(("consent", "granted"), [("granted", True), ("denied", False), (None, None)])
-def test_consent_has_three_answers(consent: str | None, granted: bool | None) -> None:
+@pytest.mark.parametrize(("consent", "granted"), [("granted", True), (None, False)])
+def test_consent_was_granted_or_nothing_was_said(consent: str | None, granted: bool) -> None:
     assert accepted(consent=consent).consent is granted
+
+
+@pytest.mark.parametrize("rest", [{}, good_event(), {"event_id": 7, "event_name": None}])
+def test_of_a_denied_event_nothing_else_is_read(rest: dict[str, Any]) -> None:
+    refused = parse_event({**rest, "consent": "denied"}, pixel_ids=[PIXEL_ID])
+    assert refused == Refused(event_id=None, reason=Refusal.CONSENT_DENIED)
 
 
 def test_data_processing_options_tell_off_from_not_given() -> None:

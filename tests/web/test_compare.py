@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay.event.consent import GRANTED, NOT_ASKED
 from relay.event.records import PixelSeen
 from relay.web.compare import Mark, address_family, compare
 from relay.web.twin_view import Arrived
@@ -52,6 +53,36 @@ def test_what_only_one_half_carries_is_named() -> None:
     assert marks(msgspec.structs.replace(SEEN, fbc="fb.1.2.x"))["fbc"] is Mark.BROWSER_ONLY
     assert marks(msgspec.structs.replace(SEEN, fbp=None))["fbp"] is Mark.SERVER_ONLY
     assert marks(SEEN)["fbc"] is Mark.NEITHER
+
+
+@pytest.mark.parametrize(
+    ("browser", "server", "mark"),
+    [
+        ("LDU", ["LDU"], Mark.SAME),
+        ("", [], Mark.SAME),
+        (None, None, Mark.NEITHER),
+        ("LDU", None, Mark.BROWSER_ONLY),
+        (None, ["LDU"], Mark.SERVER_ONLY),
+        ("LDU", [], Mark.DIFFERS),
+    ],
+)
+def test_limited_data_use_of_both_halves_is_compared(
+    browser: str | None, server: list[str] | None, mark: Mark
+) -> None:
+    event = SERVER if server is None else SERVER | {"data_processing_options": server}
+    looked = msgspec.structs.replace(SEEN, dpo=browser)
+    arrived = msgspec.structs.replace(ARRIVED, params={} if browser is None else {"dpo": browser})
+    for rows in (
+        compare(stored_receipt(server_event=event), looked, None),
+        compare(stored_receipt(server_event=event), None, arrived),
+    ):
+        assert {row.field: row.mark for row in rows}["limited data use"] is mark
+
+
+@pytest.mark.parametrize(("why", "word"), [(GRANTED, "granted"), (NOT_ASKED, "not asked")])
+def test_both_halves_name_the_consent_that_they_went_under(why: str, word: str) -> None:
+    row = compare(stored_receipt(server_event=SERVER, why={"consent": why}), SEEN, None)[-1]
+    assert (row.field, row.browser, row.server, row.mark) == ("consent", word, word, Mark.SAME)
 
 
 def test_without_a_look_at_the_pixel_s_request_nothing_is_claimed() -> None:
