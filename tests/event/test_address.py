@@ -6,7 +6,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relay.event.address import Address, ClientAddress, client_address, is_public, parse_hop, parse_networks
+from relay.event.address import (
+    Address,
+    ClientAddress,
+    client_address,
+    is_public,
+    parse_hop,
+    parse_networks,
+    parse_providers,
+)
 
 TRUSTED = parse_networks(["10.0.0.0/8", "203.0.113.0/24", "fd00::/8", "2001:db8:1::/48"])
 
@@ -200,3 +208,159 @@ def test_addresses_of_the_internet_and_of_documentation_are_public(address: str)
 def test_a_network_that_is_none_is_named_in_the_error() -> None:
     with pytest.raises(ValueError, match=r"10\.0\.0\.0/99"):
         parse_networks(["10.0.0.0/99"])
+
+
+# Providers
+
+EDGE = "172.64.0.9"  # of Cloudflare
+FASTLY_EDGE = "151.101.0.9"
+CADDY = "10.0.0.1"
+
+
+def behind(
+    trusted: list[str], peer: str, forwarded_for: list[str] | None = None, /, **headers: str | list[str]
+) -> ClientAddress:
+    """With these proxies trusted, and headers of providers: each a text, or several lines."""
+    return client_address(
+        peer=peer,
+        forwarded_for=forwarded_for or [],
+        forwarded=[],
+        trusted_proxies=parse_networks(trusted),
+        accept_private=False,
+        providers=parse_providers(trusted),
+        provider_headers={
+            name.replace("_", "-"): [value] if isinstance(value, str) else value
+            for name, value in headers.items()
+        },
+    )
+
+
+def test_a_providers_header_names_the_visitor_where_the_provider_vouches() -> None:
+    result = behind(["cloudflare"], EDGE, cf_connecting_ip="2a00::1")
+    assert (result.address, result.source) == ("2a00::1", "cf-connecting-ip")
+    assert result.why == "what the trusted provider wrote into cf-connecting-ip"
+
+
+def test_a_provider_vouches_through_our_own_proxy() -> None:
+    """Caddy as it comes writes only its own peer into X-Forwarded-For, and that is the provider's edge."""
+    result = behind(["caddy", "cloudflare"], CADDY, [EDGE], cf_connecting_ip="2a00::1")
+    assert (result.address, result.source) == ("2a00::1", "cf-connecting-ip")
+
+
+@pytest.mark.parametrize(
+    "header", ["cf_connecting_ip", "cf_connecting_ipv6", "true_client_ip", "fastly_client_ip"]
+)
+@pytest.mark.parametrize("trusted", [[], ["caddy"], ["caddy", "cloudflare"], ["caddy", "fastly-client-ip"]])
+def test_a_visitor_cannot_write_a_providers_header(trusted: list[str], header: str) -> None:
+    """It reaches our proxy without going through the provider, or there is none."""
+    peer, chain = ("8.8.8.8", []) if not trusted else (CADDY, ["8.8.8.8"])
+    result = behind(trusted, peer, chain, **{header: "6.6.6.6"})
+    assert result.address == "8.8.8.8"
+
+
+@pytest.mark.parametrize("header", ["true_client_ip", "fastly_client_ip"])
+def test_a_header_that_the_provider_only_passes_on_is_not_read(header: str) -> None:
+    """Cloudflare and Fastly write these where they are told to; else they are the visitor's own."""
+    result = behind(["cloudflare", "fastly"], EDGE, ["8.8.8.8"], **{header: "6.6.6.6"})
+    assert (result.address, result.source) == ("8.8.8.8", "x-forwarded-for")
+
+
+@pytest.mark.parametrize(
+    ("name", "edge", "header"),
+    [
+        ("cloudflare-true-client-ip", EDGE, "true_client_ip"),
+        ("fastly-client-ip", FASTLY_EDGE, "fastly_client_ip"),
+    ],
+)
+def test_a_header_that_the_provider_was_told_to_write_has_a_name_of_its_own(
+    name: str, edge: str, header: str
+) -> None:
+    assert behind([name], edge, **{header: "8.8.8.8"}).address == "8.8.8.8"
+
+
+def test_a_stand_in_gives_way_to_the_ipv6_address_behind_it() -> None:
+    result = behind(
+        ["cloudflare"], EDGE, ["244.1.2.3"], cf_connecting_ip="244.1.2.3", cf_connecting_ipv6="2a00::1"
+    )
+    assert (result.address, result.source) == ("2a00::1", "cf-connecting-ipv6")
+
+
+def test_the_ipv6_header_alone_changes_nothing() -> None:
+    """Without a stand-in Cloudflare has not written it."""
+    result = behind(
+        ["cloudflare"], EDGE, ["8.8.8.8"], cf_connecting_ip="8.8.8.8", cf_connecting_ipv6="2a00::666"
+    )
+    assert result.address == "8.8.8.8"
+
+
+def test_a_provider_and_a_chain_that_disagree_name_nobody() -> None:
+    result = behind(["cloudflare"], EDGE, ["8.8.8.8"], cf_connecting_ip="9.9.9.9")
+    assert result.address is None
+    assert "disagree" in result.why
+
+
+def test_a_visitor_with_an_address_of_the_provider_cannot_forge_the_chain() -> None:
+    """Its address is taken for a proxy's, and what it claims for the visitor; the header tells otherwise."""
+    result = behind(["cloudflare"], EDGE, ["6.6.6.6, 104.26.1.1"], cf_connecting_ip="104.26.1.1")
+    assert result.address is None
+
+
+@pytest.mark.parametrize("value", [["8.8.8.8", "6.6.6.6"], "8.8.8.8, 6.6.6.6", "", "unknown", "x" * 9_999])
+def test_a_providers_header_must_be_one_address(value: str | list[str]) -> None:
+    assert behind(["cloudflare"], EDGE, ["8.8.8.8"], cf_connecting_ip=value).address is None
+
+
+PUBLIC = ["8.8.8.8", "9.9.9.9", "2a00::1", "2a00::2", "104.26.1.1"]
+HOPS = st.sampled_from([*PUBLIC, CADDY, "fd00::1", EDGE, FASTLY_EDGE, "192.168.0.7", "244.1.2.3"])
+WRITTEN = HOPS.flatmap(lambda hop: written(ip_address(hop))) | st.sampled_from(["unknown", "_x", "", "for="])
+NAMES = ["caddy", "cloudflare", "cloudflare-true-client-ip", "fastly", "fastly-client-ip", "9.9.9.0/24"]
+PROVIDER_HEADERS = ["cf-connecting-ip", "cf-connecting-ipv6", "true-client-ip", "fastly-client-ip"]
+
+
+def vouched_for(
+    peer: str, chains: list[list[str]], trusted: list[str], headers: dict[str, list[str]]
+) -> set[Address | None]:
+    """Every address that the socket or a trusted hop has named, found without walking."""
+    networks = parse_networks(trusted)
+    vouched = {ip_address(peer)}
+    for chain in chains:
+        whole = [*(parse_hop(hop) for hop in chain), ip_address(peer)]
+        for at, hop in enumerate(whole[:-1]):
+            if hop and all(
+                right and any(right in network for network in networks) for right in whole[at + 1 :]
+            ):
+                vouched.add(hop)
+    for provider in parse_providers(trusted):
+        if any(hop in network for hop in vouched for network in provider.networks):
+            vouched |= {
+                hop
+                for name in provider.client_headers
+                for hop in map(parse_hop, headers.get(name, []))
+                if hop
+            }
+    return set(vouched)
+
+
+@settings(max_examples=600)
+@given(
+    peer=HOPS,
+    chain=st.lists(WRITTEN, max_size=5),
+    other=st.lists(WRITTEN, max_size=3),
+    trusted=st.lists(st.sampled_from(NAMES), unique=True),
+    headers=st.dictionaries(st.sampled_from(PROVIDER_HEADERS), st.lists(WRITTEN, min_size=1, max_size=2)),
+)
+def test_no_chain_yields_an_address_that_no_trusted_hop_vouches_for(
+    peer: str, chain: list[str], other: list[str], trusted: list[str], headers: dict[str, list[str]]
+) -> None:
+    result = client_address(
+        peer=peer,
+        forwarded_for=[",".join(chain)],
+        forwarded=[",".join(f'for="{hop.strip()}"' for hop in other)] if other else [],
+        trusted_proxies=parse_networks(trusted),
+        accept_private=True,
+        providers=parse_providers(trusted),
+        provider_headers=headers,
+    )
+    stated = [hop for hop in chain if hop.strip()]
+    if result.address is not None:
+        assert ip_address(result.address) in vouched_for(peer, [stated, other], trusted, headers)
