@@ -13,6 +13,7 @@ from relay.doctor.service import REACH
 from relay.doctor.subject import Subject, host_of
 from relay.errors import SettingsError
 from relay.event.address import is_public
+from relay.proxies import CLIENT_HEADERS
 from relay.web.address_echo import AddressEcho
 from relay.web.keys import KEY_FILE
 from relay.web.signin import open_sign_in
@@ -21,10 +22,7 @@ PATH: Final = "/api/address-echo"
 # Documentation addresses (RFC 5737, RFC 3849): nobody has them, so only a believed header can bring them back.
 FORGED: Final[Mapping[str, str]] = {
     "x-forwarded-for": "203.0.113.66",
-    "x-real-ip": "203.0.113.66",
-    "true-client-ip": "203.0.113.66",
-    "cf-connecting-ip": "203.0.113.66",
-    "cf-connecting-ipv6": "2001:db8::66",
+    **dict.fromkeys(CLIENT_HEADERS, "2001:db8::66"),
 }
 ELSEWHERE: Final = "Run the doctor on a machine of the internet, with the relay's settings and key."
 
@@ -50,7 +48,7 @@ async def check_address(subject: Subject, network: Network) -> list[Finding]:
         except NoAnswer as silent:
             findings.append(failed(Check.ADDRESS, about, str(silent), REACH))
         else:
-            findings += [_address(subject, about, echo, version), _spoofing(about, echo, forged)]
+            findings += [judge_address(subject, about, echo, version), judge_spoofing(about, echo, forged)]
     return findings
 
 
@@ -89,9 +87,9 @@ async def _versions(subject: Subject, network: Network) -> list[Version]:
     return [version for version in both if any(map(has_route, name.of(version)))]
 
 
-def _address(subject: Subject, about: str, echo: AddressEcho, version: Version) -> Finding:
-    chain = [*echo.forwarded_for, *echo.forwarded]
-    seen = f"peer {echo.peer}, {'forwarded ' + ', '.join(chain) if chain else 'no forwarded header'}"
+def judge_address(subject: Subject, about: str, echo: AddressEcho, version: Version) -> Finding:
+    chain = _chain(echo)
+    seen = f"peer {echo.peer}, {'; '.join(chain) or 'no proxy header'}"
     trust = f'If {echo.peer} is your own proxy, set [server] trusted_proxies = ["{echo.peer}"], and restart the relay.'
     if echo.address is None:
         seen = f"{seen}: no address would be sent, since {echo.why}"
@@ -113,8 +111,8 @@ def _address(subject: Subject, about: str, echo: AddressEcho, version: Version) 
     return well(Check.ADDRESS, about, seen)
 
 
-def _spoofing(about: str, echo: AddressEcho, forged: AddressEcho) -> Finding:
-    if echo.address is None and not echo.forwarded_for and not echo.forwarded:
+def judge_spoofing(about: str, echo: AddressEcho, forged: AddressEcho) -> Finding:
+    if echo.address is None and not _chain(echo):
         seen = "The doctor itself may stand where the relay trusts a proxy."
         return skipped(Check.SPOOFING, about, seen, ELSEWHERE)
     if forged.address in FORGED.values():
@@ -124,6 +122,16 @@ def _spoofing(about: str, echo: AddressEcho, forged: AddressEcho) -> Finding:
         )
         return failed(Check.SPOOFING, about, f"a forged header put {forged.address} on the event", fix)
     return well(Check.SPOOFING, about, "forged X-Forwarded-For and provider headers changed nothing")
+
+
+def _chain(echo: AddressEcho) -> list[str]:
+    """The proxy headers that arrived, each with what it said."""
+    headers = {
+        "X-Forwarded-For": echo.forwarded_for,
+        "Forwarded": echo.forwarded,
+        **{name.title(): values for name, values in echo.provider_headers.items()},
+    }
+    return [f"{name}: {', '.join(values)}" for name, values in headers.items() if values]
 
 
 def _both_skipped(about: str, seen: str, fix: str) -> list[Finding]:

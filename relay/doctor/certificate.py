@@ -1,6 +1,7 @@
 """TLS as a browser meets it: one handshake per address family."""
 
 import asyncio
+import os
 import ssl
 from contextlib import suppress
 from typing import Final
@@ -14,7 +15,8 @@ DAY_SECONDS: Final = 86_400
 
 
 async def check_tls(subject: Subject, network: Network) -> list[Finding]:
-    return await _certificate(network, subject.relay)
+    urls = (subject.relay, *subject.site.address_hosts.urls().values())
+    return [finding for url in urls for finding in await _certificate(network, url)]
 
 
 async def _certificate(network: Network, url: str) -> list[Finding]:
@@ -46,9 +48,8 @@ async def _handshake(network: Network, host: str, port: int, address: Address) -
         fix = f"Give the proxy a certificate for {host} from an authority that browsers know, with its whole chain."
         return failed(Check.TLS, where, f"the certificate is not valid: {error.verify_message}", fix)
     except (OSError, TimeoutError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "no answer in time"
         fix = f"Let the proxy of {host} listen on {address} port {port}, or remove that address from its records."
-        return failed(Check.TLS, where, f"no TLS: {reason}", fix)
+        return failed(Check.TLS, where, f"no TLS: {_reason(error)}", fix)
     seen, ends = _read(writer)
     await _hang_up(writer)
     days = int(ends - network.clock_ms() / 1000) // DAY_SECONDS
@@ -58,6 +59,12 @@ async def _handshake(network: Network, host: str, port: int, address: Address) -
             Check.TLS, where, seen, "Renew the certificate, and see why the renewal did not come by itself."
         )
     return well(Check.TLS, where, seen)
+
+
+def _reason(error: OSError | TimeoutError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or str(error)
+    return os.strerror(error.errno) if error.errno else "no answer in time"
 
 
 async def _hang_up(writer: asyncio.StreamWriter) -> None:

@@ -31,6 +31,10 @@ class Markup(msgspec.Struct, frozen=True, kw_only=True):
     scripts: tuple[Script, ...]
     policies: tuple[str, ...]  # of <meta> tags
 
+    def tags(self) -> list[Script]:
+        """Those of Counterfoil."""
+        return [script for script in self.scripts if "data-site" in script.attributes]
+
     def pixel_ids(self) -> tuple[str, ...]:
         """The ids that the page's own scripts initialise, one for each call."""
         return tuple(pixel for script in self.scripts for pixel in _INIT.findall(script.text))
@@ -54,10 +58,10 @@ def read_markup(answer: Answer) -> Markup:
     reader = _Reader()
     reader.feed(text)
     reader.close()
-    base = urljoin(answer.url, reader.base)
+    base = _join(answer.url, reader.base)
     scripts = tuple(
         Script(
-            src=urljoin(base, attributes["src"].strip()) if "src" in attributes else None,
+            src=_join(base, attributes["src"].strip()) if "src" in attributes else None,
             attributes=attributes,
             text="".join(parts),
         )
@@ -90,6 +94,13 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - whichever tag ends, a script has ended
         self._in_script = False
+
+
+def _join(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError:  # no address: a browser loads nothing from it
+        return address
 
 
 def _decode(answer: Answer) -> str:

@@ -6,24 +6,29 @@ from typing import Final
 from relay.doctor.finding import Check, Finding, failed, skipped, warned, well
 from relay.doctor.network import Address, Name, Network, NoAnswer, Version
 from relay.doctor.subject import Subject, host_of, is_name
-from relay.event.address import is_public
+from relay.event.address import Family, is_public
 from relay.event.identity import cookie_domain
 from relay.web.cookies import shares
 
-RECORDS: Final[dict[Version, str]] = {4: "A", 6: "AAAA"}
+RECORDS: Final = {4: "A", 6: "AAAA"}
+VERSIONS: Final[dict[Family, Version]] = {"ipv4": 4, "ipv6": 6}
 FIRST_HALF: Final = {4: 16, 6: 64}  # bits
 RESOLVER: Final = "Mend this machine's name service, or run the doctor elsewhere."
 
 
 async def check_dns(subject: Subject, network: Network) -> list[Finding]:
-    return [await _records(subject, network, host_of(subject.relay))]
+    """The relay's own name, and those of one family each at which pages learn their other address."""
+    hosts = subject.site.address_hosts.urls()
+    return [
+        await _records(subject, network, host_of(subject.relay)),
+        *[await _of_one_family(network, host_of(url), VERSIONS[family]) for family, url in hosts.items()],
+    ]
 
 
 async def _records(subject: Subject, network: Network, host: str) -> Finding:
     if not is_name(host):
-        return skipped(
-            Check.DNS, host, "This is an address or this machine; it has no records.", "Use a host name."
-        )
+        seen = "This is an address or this machine; it has no records."
+        return skipped(Check.DNS, host, seen, "Use a host name.")
     try:
         name = await network.name(host)
     except NoAnswer as silent:
@@ -33,14 +38,31 @@ async def _records(subject: Subject, network: Network, host: str) -> Finding:
     if private and not subject.in_laboratory:
         fix = f"Publish {host} with addresses that visitors can reach, instead of {_list(private)}."
         return failed(Check.DNS, host, f"{seen}; not all of them are public", fix)
-    missing = [record for version, record in RECORDS.items() if not name.of(version)]
-    if "A" in missing:
-        both = " and ".join(missing)
-        fix = f"Publish {both} for {host}: visitors who have IPv4 only cannot reach it."
-        return failed(Check.DNS, host, f"{seen}; no {both} record", fix)
-    if missing:
-        fix = f"Publish AAAA for {host}, and let its proxy listen on IPv6 too."
-        return warned(Check.DNS, host, f"{seen}; no AAAA record", fix)
+    if not name.of(4):
+        missing = "A" if name.of(6) else "A and AAAA"
+        fix = f"Publish {missing} for {host}: visitors who have IPv4 only cannot reach it."
+        return failed(Check.DNS, host, f"{seen}; no {missing} record", fix)
+    if name.of(6):
+        return well(Check.DNS, host, seen)
+    if ipv6 := subject.site.address_hosts.ipv6:
+        return well(Check.DNS, host, f"{seen}; no AAAA record, but pages learn their IPv6 address at {ipv6}")
+    fix = f"Publish AAAA for {host}, and let its proxy listen on IPv6 too; or set [site.address_hosts] ipv6."
+    return warned(Check.DNS, host, f"{seen}; no AAAA record", fix)
+
+
+async def _of_one_family(network: Network, host: str, version: Version) -> Finding:
+    try:
+        name = await network.name(host)
+    except NoAnswer as silent:
+        return skipped(Check.DNS, host, str(silent), RESOLVER)
+    wanted, other = RECORDS[version], RECORDS[10 - version]
+    seen = f"{host}: {_list(name.addresses) or 'no address'}"
+    if not name.of(version):
+        fix = f"Publish {wanted} for {host}, or take it out of [site.address_hosts]."
+        return warned(Check.DNS, host, f"{seen}; no {wanted} record", fix)
+    if len(name.of(version)) < len(name.addresses):
+        fix = f"Remove the {other} records of {host}: at a name with both, a page learns nothing new."
+        return warned(Check.DNS, host, f"{seen}; {wanted} records only are of use", fix)
     return well(Check.DNS, host, seen)
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import httpx
 import msgspec
@@ -43,7 +43,7 @@ class Name(msgspec.Struct, frozen=True, kw_only=True):
 Resolve = Callable[[str], Awaitable[Name]]
 
 
-class NoAnswer(Exception):  # noqa: N818 - an outcome of looking, not an error of ours
+class NoAnswer(Exception):
     """Nobody answered; the message says who and how."""
 
 
@@ -59,6 +59,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         """The status and the first words, for a sentence."""
         words = " ".join(self.body[:200].decode("utf-8", "replace").split())
         return f"HTTP {self.status} {words}".strip()
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty where it is none."""
+        try:
+            return msgspec.json.decode(self.body, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return {}
+
+    def error(self) -> dict[str, Any]:
+        """What the relay says in its one error shape: `reason` and `message`; empty where it does not."""
+        said = self.json().get("error")
+        return said if isinstance(said, dict) else {}
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from relay.doctor.finding import Check, Finding, failed, skipped, warned, well
 from relay.doctor.loaders import LOADERS, Loader
 from relay.doctor.markup import Markup, Script, read_markup
-from relay.doctor.network import Answer, Network, NoAnswer
-from relay.doctor.policy import Need, blocked_inline, hash_source, lacking, parse_policies
+from relay.doctor.network import Network, NoAnswer
+from relay.doctor.page_policy import judge_policy
 from relay.doctor.subject import Subject
-from relay.tag import META_PIXEL, META_SCRIPTS, policy_sources, script_tag
+from relay.tag import script_tag
 
 OF_PAGE: Final = (Check.PAGE, Check.SNIPPET, Check.BASE_CODE, Check.CSP, Check.LOADERS)
 LONG_EVENTS_ONLY: Final = (
@@ -36,7 +36,7 @@ async def check_page(subject: Subject, network: Network) -> list[Finding]:
         _page(subject, page),
         _snippet(subject, page),
         _base_code(subject, page),
-        _policy(subject, page, answer),
+        judge_policy(subject, page, answer),
         *_loaders(page),
     ]
 
@@ -55,8 +55,8 @@ def _page(subject: Subject, page: Markup) -> Finding:
 
 
 def _snippet(subject: Subject, page: Markup) -> Finding:
-    tags = [script for script in page.scripts if "data-site" in script.attributes]
-    right = script_tag(subject.relay, subject.site.key)
+    tags, hosts = page.tags(), subject.site.address_hosts
+    right = script_tag(subject.relay, subject.site.key, hosts)
     if not tags:
         fix = f"Put {right} into the <head> of every page. A tag that a tag manager adds cannot be seen here."
         return failed(Check.SNIPPET, page.url, "there is no script tag with data-site in the HTML", fix)
@@ -66,6 +66,9 @@ def _snippet(subject: Subject, page: Markup) -> Finding:
         return failed(Check.SNIPPET, page.url, f"data-site is {tag.attributes['data-site']!r}", fix)
     if tag.src != f"{subject.relay}/c.js":
         return failed(Check.SNIPPET, page.url, f"src is {tag.src}", fix)
+    if any(tag.attributes.get(f"data-{family}") != url for family, url in hosts.urls().items()):
+        seen = "the tag does not name the address hosts, so pages learn no other address"
+        return warned(Check.SNIPPET, page.url, seen, fix)
     if len(tags) > 1:
         return warned(Check.SNIPPET, page.url, f"{len(tags)} tags; the first one works", "Remove the others.")
     return well(Check.SNIPPET, page.url, f"found, {_place(page, tag)}")
@@ -97,53 +100,6 @@ def _base_code(subject: Subject, page: Markup) -> Finding:
         fix = f"Add {foreign[0]} to the site's pixels in relay.toml, or take it out of the page."
         return warned(Check.BASE_CODE, page.url, f"{seen}; {', '.join(foreign)} has no server half", fix)
     return well(Check.BASE_CODE, page.url, seen)
-
-
-def _policy(subject: Subject, page: Markup, answer: Answer) -> Finding:
-    policies = parse_policies(answer.headers.get_list("content-security-policy"), page.policies)
-    if not policies:
-        return well(Check.CSP, page.url, "no policy is enforced")
-    blocked = lacking(policies, needs(subject, page), page.url)
-    code = page.base_code()
-    inline = code is not None and code.src is None and blocked_inline(policies, code)
-    if not blocked and not inline:
-        return well(Check.CSP, page.url, "the policy allows what the snippet and the Pixel need")
-    sources: dict[str, list[str]] = {}
-    for need in blocked:
-        sources.setdefault(need.directive, []).append(need.source)
-    if inline and code is not None:
-        sources.setdefault("script-src", []).append(f"{hash_source(code)} (or a nonce, for Meta's base code)")
-    added = "; ".join(f"{name} {' '.join(dict.fromkeys(wanted))}" for name, wanted in sources.items())
-    result = warned if set(sources) <= set(LONG_EVENTS_ONLY) else failed
-    return result(Check.CSP, page.url, f"lacking: {added}", f"Add to the page's policy: {added}")
-
-
-def needs(subject: Subject, page: Markup) -> list[Need]:
-    """What must leave the page, beside the scripts that stand in it."""
-    script = page.meta_script() or f"{META_SCRIPTS}/en_US/fbevents.js"
-    parts = urlsplit(script)
-    scripts = f"{parts.scheme}://{parts.netloc}"
-    pixel = META_PIXEL if scripts == META_SCRIPTS else scripts  # a twin is both
-    wanted = policy_sources(subject.relay, scripts=scripts, pixel=pixel)
-    tag = next((each for each in page.scripts if "data-site" in each.attributes), None)
-    relay = wanted["script-src"][0]
-
-    def url(directive: str, source: str) -> str:
-        if directive == "script-src":
-            return f"{subject.relay}/c.js" if source == relay else script
-        return f"{subject.relay}/v1/events" if source == relay else f"{source}/tr/"
-
-    return [
-        Need(
-            directive=directive,
-            source=source,
-            url=url(directive, source),
-            nonce=tag.attributes.get("nonce") if tag and source == relay else None,
-            by_script=source != relay,
-        )
-        for directive, sources in wanted.items()
-        for source in sources
-    ]
 
 
 def _loaders(page: Markup) -> list[Finding]:

@@ -10,6 +10,7 @@ from relay.doctor.clock import check_clock
 from relay.doctor.finding import Check, Finding
 from relay.doctor.names import check_cookie_domain, check_dns, check_safari
 from relay.doctor.network import Network
+from relay.doctor.observations import check_address_hosts
 from relay.doctor.page import check_page
 from relay.doctor.pixels import check_pixels
 from relay.doctor.service import check_cors, check_health, check_script
@@ -24,6 +25,7 @@ CHECKS: Final[tuple[Callable[[Subject, Network], Awaitable[list[Finding]]], ...]
     check_cookie_domain,
     check_safari,
     check_address,
+    check_address_hosts,
     check_clock,
     check_pixels,
     check_page,

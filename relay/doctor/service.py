@@ -1,7 +1,7 @@
 """What the relay answers to anybody: its health, its script, and its CORS headers."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -26,11 +26,10 @@ async def _expect(network: Network, check: Check, url: str, status: str) -> Find
         answer = await network.ask("GET", url)
     except NoAnswer as silent:
         return failed(check, url, str(silent), REACH)
-    body = _json(answer.body)
-    if answer.status == 200 and body.get("status") == status:
+    if answer.status == 200 and answer.json().get("status") == status:
         return well(check, url, f"HTTP 200, {status}")
-    if isinstance(said := body.get("error"), dict) and said.get("message"):
-        return failed(check, url, f"HTTP {answer.status}, {said.get('reason')}", str(said["message"]))
+    if message := answer.error().get("message"):
+        return failed(check, url, f"HTTP {answer.status}, {answer.error().get('reason')}", str(message))
     return failed(check, url, _elsewhere(answer), REACH)
 
 
@@ -68,8 +67,7 @@ async def _own(network: Network, url: str, origin: str, site: str) -> Finding:
         content=msgspec.json.encode({"site": site, "events": []}),
     )
     faults = [*_faults("the preflight", preflight, origin, 204), *_faults("an empty post", post, origin, 400)]
-    said = _json(post.body).get("error")
-    if not faults and (not isinstance(said, dict) or said.get("reason") != NO_EVENTS):
+    if not faults and post.error().get("reason") != NO_EVENTS:
         faults = [f"an empty post was answered by somebody else: {post.starts()}"]
     if not faults:
         return well(
@@ -117,10 +115,3 @@ def _elsewhere(answer: Answer) -> str:
     if location := answer.headers.get("location"):
         return f"HTTP {answer.status} to {location}"
     return answer.starts()
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}

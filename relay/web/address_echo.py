@@ -23,6 +23,7 @@ class AddressEcho(msgspec.Struct, frozen=True, kw_only=True):
     peer: str | None  # the other end of the relay's socket
     forwarded_for: tuple[str, ...]
     forwarded: tuple[str, ...]
+    provider_headers: dict[str, tuple[str, ...]]
     address: str | None
     family: Family | None
     source: AddressSource
@@ -43,6 +44,7 @@ async def get_address_echo(request: Request) -> Response:
         peer=facts.peer,
         forwarded_for=facts.forwarded_for,
         forwarded=facts.forwarded,
+        provider_headers=facts.provider_headers,
         address=seen.address,
         family=seen.family,
         source=seen.source,

@@ -22,7 +22,7 @@ async def test_the_doctor_is_told_the_chain_and_what_would_be_sent(tmp_path: Pat
     settings = lab_settings(tmp_path)
     server = msgspec.structs.replace(settings.server, trusted_proxies=("198.51.100.7",))
     async with open_relay(msgspec.structs.replace(settings, server=server)) as relay:
-        chain = {"x-forwarded-for": "192.0.2.66, 2001:db8::9"}
+        chain = {"x-forwarded-for": "192.0.2.66, 2001:db8::9", "true-client-ip": "192.0.2.66"}
         answer = await relay.http.get(PATH, headers=token(relay) | chain)
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json() == {
@@ -30,6 +30,7 @@ async def test_the_doctor_is_told_the_chain_and_what_would_be_sent(tmp_path: Pat
         "peer": "198.51.100.7",
         "forwarded_for": ["192.0.2.66, 2001:db8::9"],
         "forwarded": [],
+        "provider_headers": {"true-client-ip": ["192.0.2.66"]},
         "address": "2001:db8::9",
         "family": "ipv6",
         "source": "x-forwarded-for",
