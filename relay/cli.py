@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,14 +36,18 @@ from relay.sandbox.check import check, receipt_text
 from relay.sandbox.run import PORT_BASE, open_sandbox
 from relay.serving import listen, run, serving, stop_signals
 from relay.settings import Settings, load_settings, read_token
+from relay.store.protocol import PixelState, Totals
 from relay.store.sqlite import SqliteStore
+from relay.store.sqlite.look import look
+from relay.store.sqlite.rescue import rescue as rescue_store
 from relay.tag import STUB, policy_line, script_tag
 from relay.twin.app import create_twin
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
 
 GRACE_SECONDS: Final = 5
-REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN)
+TIME: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN, Fate.QUARANTINED)
 EXPLAIN: Final[dict[str, Callable[[object], Json]]] = {
     "hash": explain_hash,
     "request": explain_request,
@@ -136,7 +141,7 @@ async def _serve(settings: Settings) -> None:
     server = settings.server
     app = create_app(settings, environ=os.environ)
     with stop_signals() as stopped, listen(server.host, server.port) as listener:
-        async with serving(app, listener, grace_seconds=GRACE_SECONDS):
+        async with serving(app, listener, grace_seconds=GRACE_SECONDS, limits=server):
             click.echo(
                 f"Counterfoil {__version__} listens on {server.host} port {listener.getsockname()[1]}."
             )
@@ -262,26 +267,63 @@ def _explain_line(explain_row: Callable[[object], Json], line: bytes) -> Json:
 @click.option(
     "--fate", type=click.Choice([fate.value for fate in REPLAYABLE]), help="Every event that ended so."
 )
-def replay(config: Path, event_ids: tuple[str, ...], fate: str | None) -> None:
-    """Put ended events back into the outbox of a stopped relay; delivered ones never."""
-    if not event_ids and fate is None:
-        raise RelayError("Say which events: --event-id ID (several times if need be), or --fate rejected.")
+@click.option("--since", type=TIME, help="Every event that ended at this time (UTC) or later.")
+@click.option("--until", type=TIME, help="Every event that ended before this time (UTC).")
+def replay(
+    config: Path, event_ids: tuple[str, ...], fate: str | None, since: datetime | None, until: datetime | None
+) -> None:
+    """Put ended events back into the outbox of a stopped relay; delivered ones never.
+
+    The options narrow together.
+    """
+    if not event_ids and (fate, since, until) == (None, None, None):
+        raise RelayError(
+            "Say which events: --event-id ID (several times if need be), --fate rejected, "
+            "or --since 2026-11-01T08:00 and --until."
+        )
     settings = load_settings(config, os.environ, {})
-    put_back = run(_replay(settings, event_ids, Fate(fate) if fate else None))
+    put_back = run(_replay(settings, event_ids, Fate(fate) if fate else None, _ms(since), _ms(until)))
     click.echo(
         f"{put_back} put back; they are sent at the next start." if put_back else "Nothing to put back."
     )
 
 
-async def _replay(settings: Settings, event_ids: tuple[str, ...], fate: Fate | None) -> int:
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000)
+
+
+async def _replay(
+    settings: Settings,
+    event_ids: tuple[str, ...],
+    fate: Fate | None,
+    since_ms: int | None,
+    until_ms: int | None,
+) -> int:
     try:
         store = await SqliteStore.open(_existing_store(settings))
     except StoreLocked as error:
         raise RelayError(f"{error} A replay works on a stopped relay: stop, replay, start.") from error
     try:
-        return await store.replay(event_ids=event_ids, fate=fate, now_ms=time.time_ns() // 1_000_000)
+        return await store.replay(
+            event_ids=event_ids,
+            fate=fate,
+            since_ms=since_ms,
+            until_ms=until_ms,
+            now_ms=time.time_ns() // 1_000_000,
+        )
     finally:
         await store.close()
+
+
+@main.command()
+@config_option
+def rescue(config: Path) -> None:
+    """Save what can be read of a damaged store of a stopped relay into a new file."""
+    path = _existing_store(load_settings(config, os.environ, {}))
+    saved = rescue_store(path)
+    click.echo(f"{path} is a new file. The damaged one is {path.name}.damaged, in the same folder.")
+    for table, rows in saved.items():
+        click.echo(f"{rows:>10} rows of {table}")
 
 
 def _existing_store(settings: Settings) -> Path:
@@ -332,34 +374,39 @@ def status(config: Path) -> None:
     """Say whether the relay runs, what waits, and which pixels cannot send; exit code 1 if not well."""
     settings = load_settings(config, os.environ, {})
     troubles = [f"Pixel {pixel} has no access token." for pixel in _pixels_without_token(settings)]
-    try:
-        lines = run(_totals(settings))
-        troubles.append("The relay is stopped.")
-    except StoreLocked:
-        lines = []
-        troubles += _not_ready(settings)
-    for line in lines or ["The relay is running."]:
+    seen = look(_existing_store(settings))
+    troubles += [_why_parked(pixel) for pixel in seen.parked]
+    troubles += _not_ready(settings) if seen.running else ["The relay is stopped."]
+    for line in [*(["The relay is running."] if seen.running else []), *_counts(seen.totals)]:
         click.echo(line)
     for trouble in troubles:
         click.echo(trouble, err=True)
     sys.exit(1 if troubles else 0)
 
 
-async def _totals(settings: Settings) -> list[str]:
-    store = await SqliteStore.open(_existing_store(settings))
-    try:
-        totals = await store.totals()
-        parked = await store.parked()
-    finally:
-        await store.close()
+def _counts(totals: Totals) -> list[str]:
+    oldest = (
+        "" if totals.oldest_due_ms is None else f", the first of them due at {_utc(totals.oldest_due_ms)}"
+    )
     return [
-        f"Waiting: {totals.waiting}",
+        f"Waiting: {totals.waiting}{oldest}",
         *(f"{fate.capitalize()}: {number}" for fate, number in sorted(totals.fates.items())),
         f"Refused: {totals.refused}",
         f"Duplicates: {totals.duplicates}",
         f"Ambiguous sends: {totals.ambiguous_attempts}",
-        *(f"Parked pixel {pixel.pixel}: {pixel.message}" for pixel in parked),
     ]
+
+
+def _why_parked(pixel: PixelState) -> str:
+    code = "" if pixel.code is None else f" (code {pixel.code})"
+    return (
+        f"Pixel {pixel.pixel} is parked since {_utc(pixel.parked_ms)}, its events wait: {pixel.message}{code} "
+        "Put a working token in place and restart the relay."
+    )
+
+
+def _utc(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms // 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _not_ready(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ of a logged traceback, and it is closed after its server has answered the last r
 """
 
 import asyncio
+import math
 import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -14,14 +15,14 @@ from typing import Any, Final, TypeVar
 import uvicorn
 from starlette.applications import Starlette
 
+from relay.connection import bounded
 from relay.errors import RelayError
+from relay.settings import Server
 
 T = TypeVar("T")
 
 BACKLOG: Final = 2048
-LIMIT_CONCURRENCY: Final = (
-    2000  # connections; beyond it uvicorn answers 503, and the snippet comes back later
-)
+UNREAD_MS: Final = 30_000  # an answer that its asker does not read for so long ends the connection
 
 
 class _Server(uvicorn.Server):
@@ -35,32 +36,43 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises RelayError where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         # create_server adds the address to the system's words, and it is in the sentence already.
         reason = (error.strerror or str(error)).partition(" (while")[0]
         raise RelayError(
             f"Cannot listen on {host} port {port}: {reason}. Stop what uses it, or choose another."
         ) from None
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+    return listener
 
 
 @asynccontextmanager
-async def serving(app: Starlette, listener: socket.socket, *, grace_seconds: int) -> AsyncIterator[None]:
+async def serving(
+    app: Starlette,
+    listener: socket.socket,
+    *,
+    grace_seconds: int,
+    limits: Server = Server(),  # noqa: B008 - frozen
+) -> AsyncIterator[None]:
     """Inside the block `app` answers on `listener`; leaving it lets requests under way end within the grace.
 
+    Of the settings only `receive_seconds` and `connections_max` are looked at.
     Connections that come before the server runs wait in the listener's backlog.
     """
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=bounded(limits.receive_seconds),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,  # a visitor's address and page belong in no log
             server_header=False,
             proxy_headers=False,  # which forwarded address to believe is decided in relay.event.address
-            limit_concurrency=LIMIT_CONCURRENCY,
+            limit_concurrency=limits.connections_max,  # beyond it uvicorn answers 503
+            timeout_keep_alive=math.ceil(limits.receive_seconds),
             timeout_graceful_shutdown=grace_seconds,
         )
     )
