@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -337,8 +338,11 @@ def test_replay_before_the_first_start_says_so(folder: Path) -> None:
     assert "There is no counterfoil-data/counterfoil.db yet" in refused("replay", "--fate", "rejected")
 
 
-@pytest.mark.parametrize("which", [("--event-id", "rejected"), ("--fate", "rejected")])
-def test_replay_puts_ended_events_back_once(store: Path, which: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "which",
+    [("--event-id", "rejected"), ("--fate", "rejected"), ("--since", "2026-11-18", "--until", "2026-11-19")],
+)
+def test_replay_puts_ended_events_back_once(store: Path, which: tuple[str, ...]) -> None:
     assert counterfoil("replay", *which).stdout == "1 put back; they are sent at the next start.\n"
     assert counterfoil("replay", *which).stdout == "Nothing to put back.\n"
 
@@ -352,7 +356,7 @@ def test_replay_beside_a_running_relay_says_what_to_do(store: Path) -> None:
 def test_status_of_a_stopped_relay_tells_what_waits(store: Path) -> None:
     result = counterfoil("status")
     assert result.exit_code == 1
-    assert "Waiting: 1\nRejected: 1\n" in result.stdout
+    assert "Waiting: 1, the first of them due at 2026-11-18 11:06:40 UTC\nRejected: 1\n" in result.stdout
     assert result.stderr == "The relay is stopped.\n"
 
 
@@ -360,7 +364,36 @@ def test_status_of_a_running_relay_is_well(folder: Path) -> None:
     with running("serve") as process:
         lines_until(process, "Sign in")
         result = counterfoil("status")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "The relay is running.\n", "")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (
+        result.stdout == "The relay is running.\nWaiting: 0\nRefused: 0\nDuplicates: 0\nAmbiguous sends: 0\n"
+    )
+
+
+def test_status_of_a_running_relay_says_why_a_pixel_is_parked(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHOP_TOKEN")
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        deadline = time.monotonic() + 20
+        while "is parked since" not in (result := counterfoil("status")).stderr:
+            assert time.monotonic() < deadline, result.stderr
+    assert result.exit_code == 1
+    assert "its events wait: There is no access token for pixel 1234567890." in result.stderr
+
+
+def test_status_of_a_damaged_file_says_how_to_recover_it(store: Path) -> None:
+    store.write_bytes(b"x" * 100 + store.read_bytes()[100:])
+    assert "run `counterfoil rescue`" in refused("status")
+    assert "2 rows of event\n" in counterfoil("rescue").stdout
+    assert "Waiting: 1" in counterfoil("status").stdout
+
+
+def test_rescue_beside_a_running_relay_is_refused(folder: Path) -> None:
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        assert "is in use by another Counterfoil" in refused("rescue")
 
 
 def test_status_tells_of_a_pixel_without_a_token(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

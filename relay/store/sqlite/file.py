@@ -17,9 +17,8 @@ SQLITE_NEEDED: Final = (3, 37, 0)
 BUSY_SECONDS: Final = 5.0
 
 RECOVERY: Final = (
-    "Stop the relay and save what can be read: sqlite3 FILE .recover | sqlite3 FILE.new && mv FILE FILE.damaged "
-    "&& rm -f FILE-wal FILE-shm && mv FILE.new FILE, where FILE is [store] path; or put a backup in its place. "
-    "docs/reliability.md tells more."
+    "Stop the relay and run `counterfoil rescue`: it saves what can be read into a new file and keeps the damaged "
+    "one beside it. Or put a backup in its place."
 )
 
 PRAGMAS: Final = (

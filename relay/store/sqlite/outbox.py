@@ -81,6 +81,11 @@ ORDER BY queue.due_ms, queue.event
 LIMIT ?
 """
 
+# Foreign keys keep this from happening; a damaged file may have it all the same.
+FORGET_LOST: Final = (
+    "DELETE FROM queue WHERE pixel = ? AND lease IS NULL AND event NOT IN (SELECT id FROM event)"
+)
+
 TAKE: Final = "UPDATE queue SET lease = ?, lease_until_ms = ? WHERE event = ?"
 
 EXPIRED_LEASES: Final = "SELECT DISTINCT lease FROM queue WHERE lease_until_ms <= ?"
@@ -173,6 +178,7 @@ def claim(
             token = secrets.token_hex(16)
             connection.executemany(TAKE, [(token, now_ms + lease_ms, row_id) for row_id in taken])
             return Lease(token=token, pixel=pixel, events=tuple(events))
+        connection.execute(FORGET_LOST, (pixel,))  # else a row without its event would be found for ever
     return None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from relay.errors import StoreError, StoreFull, StoreLocked
 from relay.settings import StoreSettings
-from relay.store.sqlite import SqliteStore
+from relay.store.sqlite import SqliteStore, file
 from relay.store.sqlite.file import connect_reader, connect_writer, migrate, migrations
 from tests.store.samples import end_all, event
 
@@ -49,6 +49,10 @@ def put(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     path.chmod(0o644)
+
+
+def content_of(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -140,6 +144,50 @@ async def test_a_version_1_file_is_brought_forward_with_its_events(path: Path) -
         migrate(connection, steps)
         assert version(connection) == len(steps)
         assert connection.execute("SELECT event_id, later FROM event").fetchall() == [("e1", None)]
+
+
+@pytest.fixture
+async def upgrading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with one event, written before a migration that the next start will run."""
+    async with await SqliteStore.open(path) as store:
+        await store.admit([event()])
+    steps = [*migrations(), "ALTER TABLE event ADD COLUMN later TEXT"]
+    monkeypatch.setattr(file, "migrations", lambda: steps)
+
+
+@pytest.mark.anyio
+async def test_a_migration_is_preceded_by_a_backup_that_the_older_program_can_open(
+    path: Path, upgrading: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(migrations())
+    async with await SqliteStore.open(path) as store:
+        assert len(await store.find("e1")) == 1
+    (backup,) = path.parent.glob("*.backup")
+    assert backup.name == f"counterfoil.db.version-{before}.backup"
+    assert backup.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(file, "migrations", migrations)
+    with pytest.raises(StoreError, match=f"version-{before}.backup"):
+        await SqliteStore.open(path)
+    backup.replace(path)
+    async with await SqliteStore.open(path) as store:
+        assert len(await store.find("e1")) == 1
+
+
+@pytest.mark.anyio
+async def test_without_room_for_a_backup_nothing_is_migrated(path: Path, upgrading: None) -> None:
+    (path.parent / f"{path.name}.version-{len(migrations())}.backup").mkdir()
+    content = content_of(path)
+    with pytest.raises(StoreError, match="Nothing was changed"):
+        await SqliteStore.open(path)
+    assert content_of(path) == content
+
+
+@pytest.mark.anyio
+async def test_a_new_file_and_a_current_one_need_no_backup(path: Path) -> None:
+    for _ in range(2):
+        async with await SqliteStore.open(path):
+            pass
+    assert list(path.parent.glob("*.backup*")) == []
 
 
 def test_a_migration_that_fails_leaves_the_version_before_it(path: Path) -> None:
