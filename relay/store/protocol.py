@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from relay.event.issue import IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
 
@@ -143,6 +144,19 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
+class Issue(msgspec.Struct, frozen=True, kw_only=True):
+    """What looks wrong with the events of one name. Holds no personal data."""
+
+    kind: IssueKind
+    site: str
+    event_name: str
+    place: str  # the path of the field that it is about; empty where it is about the event
+    event_id: str  # of the latest event that shows it
+    first_ms: int
+    last_ms: int
+    count: int
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Counts for the status line, /readyz and tests."""
 
@@ -239,6 +253,8 @@ class Store(Protocol):
     ) -> int:
         """Put ended events (rejected, expired, unknown; never delivered ones) back into the outbox, due now.
 
+        Quarantined events only where `fate` names them: to send what nobody vouches for is a decision.
+
         The arguments narrow together; none at all names no event. `since_ms` and `until_ms` (not included)
         are about when the events ended. Asked again at once it finds nothing: what waits has not ended.
         """
@@ -257,6 +273,10 @@ class Store(Protocol):
     async def parked(self) -> list[PixelState]: ...
 
     async def totals(self) -> Totals: ...
+
+    async def issues(self) -> list[Issue]:
+        """What looks wrong, newest first; a site has a bounded number of them."""
+        ...
 
     async def prune(self, *, now_ms: int, retention_ms: int, address_ms: int) -> None:
         """Forget addresses and agents `address_ms`, and whole events `retention_ms`, after their fate."""

@@ -24,7 +24,7 @@ from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
-from relay.web.keys import signing_keys
+from relay.web.keys import conversion_keys, signing_keys
 from relay.web.pages import open_pages
 from relay.web.routes import routes
 from relay.web.script import load_script
@@ -78,6 +78,7 @@ def create_app(
     app.state.script = load_script(static)
     app.state.sign_in = open_sign_in(settings, environ)
     app.state.signing_keys = signing_keys(settings, environ)
+    app.state.conversion_keys = conversion_keys(settings, environ)
     app.state.draining = False
     return app
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -37,6 +37,13 @@ log = structlog.get_logger("relay.web")
 
 CONTENT_TYPES: Final = frozenset({"text/plain", "application/json"})
 RETRY_AFTER_SECONDS: Final = 5
+
+
+class Keys(NamedTuple):
+    """What an event's tokens and signature are checked with."""
+
+    relay: Sequence[str]  # this relay's own
+    shop: Sequence[str]  # shared with the shop's server
 
 
 class RefusedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +151,9 @@ async def take(
     store: Store = request.app.state.store
     courier: Courier = request.app.state.courier
     settings: Settings = request.app.state.settings
-    keys: Sequence[str] = request.app.state.signing_keys
+    keys = Keys(
+        relay=request.app.state.signing_keys, shop=request.app.state.conversion_keys.get(site.key, ())
+    )
     outcomes = [check_event(raw, facts, site, settings, keys) for raw in raw_events]
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
@@ -162,13 +171,15 @@ async def take(
 
 
 def check_event(
-    raw: object, facts: RequestFacts, site: Site, settings: Settings, signing_keys: Sequence[str]
+    raw: object, facts: RequestFacts, site: Site, settings: Settings, keys: Keys
 ) -> tuple[OutboxEvent, ...] | Refused:
     """One event of the post: a row for each pixel, or why it was not accepted."""
     event = parse_event(raw, pixel_ids=site.pixel_ids())
     if isinstance(event, Refused):
         return event
-    return enrich(event, facts, site, settings=settings, signing_keys=signing_keys)
+    return enrich(
+        event, facts, site, settings=settings, signing_keys=keys.relay, conversion_keys=keys.shop
+    )
 
 
 def summary(

@@ -29,6 +29,16 @@ def signing_keys(settings: Settings, environ: Mapping[str, str]) -> tuple[str, .
     return _checked(read_secret(None, str(file), environ), str(file))
 
 
+def conversion_keys(settings: Settings, environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The keys that each site's shop signs its conversions with, by site key; every one of them is taken."""
+    return {
+        site.key: _checked(read_secret(env, file, environ), env or str(file))
+        for site in settings.site
+        if (env := site.conversion_key_env) or site.conversion_key_file
+        for file in (site.conversion_key_file,)
+    }
+
+
 def _checked(text: str | None, source: str) -> tuple[str, ...]:
     keys = tuple((text or "").split())
     if not keys or any(len(key) < MIN_LENGTH for key in keys):

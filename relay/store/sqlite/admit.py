@@ -6,21 +6,35 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from relay.event.observation import ADDRESS_WHY, addresses_why, upgrades
-from relay.event.outcome import STATE_RANK, Admission
+from relay.event.outcome import STATE_RANK, Admission, Fate, FateReason
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
+from relay.event.sentinel import add_mark, fate_findings, repeat_findings
 from relay.store.sqlite.checksum import checksum, is_intact
 from relay.store.sqlite.counter import REFUSED, Counted, count, of_fate
+from relay.store.sqlite.ended import ADD_FATE
+from relay.store.sqlite.issues import note, sightings
 
-KNOWN: Final = "SELECT event FROM dedup WHERE key = ?"
+KNOWN: Final = "SELECT event, visitors FROM dedup WHERE key = ?"
 
 ADD_EVENT: Final = """
 INSERT INTO event (key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-ADD_KEY: Final = "INSERT INTO dedup (key, event, seen_ms) VALUES (?, ?, ?)"
+ADD_KEY: Final = "INSERT INTO dedup (key, event, seen_ms, visitors) VALUES (?, ?, ?, ?)"
+
+REMEMBER_VISITORS: Final = "UPDATE dedup SET visitors = ? WHERE key = ?"
+
+STORED: Final = "SELECT event_time_ms, server_event FROM event WHERE id = ?"
+
+FIRST_OF_ORDER: Final = """
+SELECT event.event_id FROM purchase LEFT JOIN event ON event.id = purchase.event WHERE purchase.key = ?
+"""
+
+ADD_ORDER: Final = "INSERT INTO purchase (key, event, seen_ms) VALUES (?, ?, ?)"
 
 ADD_VISITOR: Final = """
 INSERT OR REPLACE INTO visitor (event, client_ip_address, client_user_agent, crc, addresses, addresses_crc)
@@ -45,8 +59,6 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 ADD_TO_QUEUE: Final = "INSERT INTO queue (event, pixel, due_ms, attempts) VALUES (?, ?, ?, 0)"
 
-ADD_FATE: Final = "INSERT INTO fate (event, fate, reason, at_ms) VALUES (?, ?, ?, ?)"
-
 # The last report is the best one: only better ones are added.
 BEST_LEG: Final = "SELECT seq, state FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
 
@@ -63,37 +75,67 @@ UNREADABLE: Final = -1  # a state that a damaged row no longer tells is below al
 
 def admit(connection: sqlite3.Connection, events: Sequence[OutboxEvent]) -> list[Admission]:
     """Take every event, one answer each; a key that comes twice in one post is known the second time."""
-    answers = [_admit_one(connection, event) for event in events]
-    counts = Counter(
-        Counted(e.site, e.event_name, answer.value) for e, answer in zip(events, answers, strict=True)
-    )
+    admitted = [_admit_one(connection, event) for event in events]
+    counts = Counter(Counted(event.site, event.event_name, answer.value) for answer, event in admitted)
     counts.update(
-        Counted(e.site, e.event_name, of_fate(e.fate))
-        for e, answer in zip(events, answers, strict=True)
-        if e.fate is not None and answer is Admission.ACCEPTED
+        Counted(event.site, event.event_name, of_fate(event.fate))
+        for answer, event in admitted
+        if event.fate is not None and answer is Admission.ACCEPTED
     )
     if events:
         count(connection, counts, events[0].received_ms)
-    return answers
+        note(connection, (seen for _, event in admitted for seen in sightings(event)), events[0].received_ms)
+    return [answer for answer, _ in admitted]
 
 
 def count_refused(connection: sqlite3.Connection, site: str, reason: str, now_ms: int) -> None:
     count(connection, {Counted(site, "", f"{REFUSED}{reason}"): 1}, now_ms)
 
 
-def _admit_one(connection: sqlite3.Connection, event: OutboxEvent) -> Admission:
+def _admit_one(connection: sqlite3.Connection, event: OutboxEvent) -> tuple[Admission, OutboxEvent]:
+    """The answer, and the event as it was taken: with the fate and the findings that the store alone could tell."""
     known = connection.execute(KNOWN, (event.key,)).fetchone()
     if known is None:
-        _accept(connection, event)
-        return Admission.ACCEPTED
-    (row_id,) = known
+        event, detail = _once_per_order(connection, event)
+        _accept(connection, event, detail)
+        return Admission.ACCEPTED, event
+    row_id, visitors = known
+    event = _compare(connection, row_id, visitors or b"", event)
     if row_id is not None and _improve(connection, row_id, event):
-        return Admission.UPDATED
+        return Admission.UPDATED, event
     connection.execute(ADD_DUPLICATE, (event.key,))
-    return Admission.DUPLICATE
+    return Admission.DUPLICATE, event
 
 
-def _accept(connection: sqlite3.Connection, event: OutboxEvent) -> None:
+def _once_per_order(connection: sqlite3.Connection, event: OutboxEvent) -> tuple[OutboxEvent, str | None]:
+    """The event, or where its pixel has had the order before, the same event with its end and the reason."""
+    if event.order_key is None:
+        return event, None
+    first = connection.execute(FIRST_OF_ORDER, (event.order_key,)).fetchone()
+    if first is None:
+        return event, None
+    findings = (*event.findings, *fate_findings(FateReason.REPEATED_ORDER))
+    repeated = replace(
+        event, fate=Fate.FILTERED, fate_reason=FateReason.REPEATED_ORDER, order_key=None, findings=findings
+    )
+    return repeated, f"The order came first under event_id {first[0] or 'of a receipt that is no longer kept'}."
+
+
+def _compare(
+    connection: sqlite3.Connection, row_id: int | None, visitors: bytes, event: OutboxEvent
+) -> OutboxEvent:
+    """The known event's post with what it shows beside the stored one, whose visitors are remembered."""
+    if (marks := add_mark(visitors, event.visitor)) != visitors:
+        connection.execute(REMEMBER_VISITORS, (marks, event.key))
+    stored = connection.execute(STORED, (row_id,)).fetchone()
+    if stored is None:
+        return replace(event, findings=())
+    event_time_ms, server_event = stored
+    findings = repeat_findings(event, marks=visitors, event_time_ms=event_time_ms, server_event=server_event)
+    return replace(event, findings=tuple(findings))
+
+
+def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | None) -> None:
     facts = (
         event.key,
         event.site,
@@ -106,13 +148,15 @@ def _accept(connection: sqlite3.Connection, event: OutboxEvent) -> None:
         msgspec.json.encode(event.why),
     )
     row_id = connection.execute(ADD_EVENT, (*facts, checksum(facts))).lastrowid
-    connection.execute(ADD_KEY, (event.key, row_id, event.received_ms))
+    connection.execute(ADD_KEY, (event.key, row_id, event.received_ms, event.visitor))
+    if event.order_key is not None:
+        connection.execute(ADD_ORDER, (event.order_key, row_id, event.received_ms))
     _put_visitor(connection, (row_id, event.client_ip_address, event.client_user_agent), event.addresses)
     _add_leg(connection, (row_id, 0), event.leg, event.not_before_ms)
     if event.fate is None:
         connection.execute(ADD_TO_QUEUE, (row_id, event.pixel, event.not_before_ms))
     else:
-        connection.execute(ADD_FATE, (row_id, event.fate, event.fate_reason, event.received_ms))
+        connection.execute(ADD_FATE, (row_id, event.fate, event.fate_reason, detail, event.received_ms))
 
 
 def _improve(connection: sqlite3.Connection, row_id: int, event: OutboxEvent) -> bool:

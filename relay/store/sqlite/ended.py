@@ -15,6 +15,9 @@ ADD_FATE: Final = "INSERT INTO fate (event, fate, reason, detail, at_ms) VALUES 
 # Not delivered (Meta has it) and not filtered (it was never meant to be sent).
 REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN)
 
+# Nobody vouches for these; whoever wants to send them all the same has to say so.
+REPLAYABLE_BY_NAME: Final = (*REPLAYABLE, Fate.QUARANTINED)
+
 # The two ways to name ended events. Both go forward by row id: a replayed event that soon ends the same way
 # is not taken twice.
 ENDED_WITH_FATE: Final = """
@@ -79,6 +82,11 @@ def end(connection: sqlite3.Connection, endings: Sequence[Ending], now_ms: int) 
     count(connection, counts, now_ms)
 
 
+def replayable(fate: Fate | None) -> tuple[Fate, ...]:
+    """The fates that a replay of this one takes back; None: of whatever there is."""
+    return REPLAYABLE if fate is None else tuple(each for each in REPLAYABLE_BY_NAME if each is fate)
+
+
 def replay_bite(
     connection: sqlite3.Connection,
     *,
@@ -96,7 +104,7 @@ def replay_bite(
     chosen = [
         event
         for event in ended
-        if event.fate in REPLAYABLE and fate in (None, event.fate) and event.at_ms in ended_ms
+        if event.fate in replayable(fate) and event.at_ms in ended_ms
     ]
     _put_back(connection, chosen, now_ms)
     return len(chosen), ended[-1].row_id if len(ended) == limit else None

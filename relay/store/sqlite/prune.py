@@ -10,6 +10,9 @@ BITE: Final = 500
 # Meta refuses older events; until then a key must be known, even where its receipt is already gone.
 DEDUP_MS: Final = 7 * 24 * 60 * 60 * 1000
 
+# A thank-you page that is opened again after so long is nobody's habit.
+ORDERS_MS: Final = 90 * 24 * 60 * 60 * 1000
+
 # Visitors are few: those that wait, and those of the last hours. So this walks them, and not all fates.
 OLD_VISITORS: Final = """
 SELECT visitor.event FROM visitor CROSS JOIN fate ON fate.event = visitor.event
@@ -37,6 +40,10 @@ DELETE FROM attempt WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM attempt_event WH
 
 FORGET_KEYS: Final = """
 DELETE FROM dedup WHERE key IN (SELECT key FROM dedup WHERE event IS NULL AND seen_ms <= ? LIMIT ?)
+"""
+
+FORGET_ORDERS: Final = """
+DELETE FROM purchase WHERE key IN (SELECT key FROM purchase WHERE seen_ms <= ? LIMIT ?)
 """
 
 FORGET_COUNTERS: Final = """
@@ -67,6 +74,10 @@ def forget_events(connection: sqlite3.Connection, ended_by_ms: int) -> int:
 
 def forget_keys(connection: sqlite3.Connection, now_ms: int) -> int:
     return connection.execute(FORGET_KEYS, (now_ms - DEDUP_MS, BITE)).rowcount
+
+
+def forget_orders(connection: sqlite3.Connection, now_ms: int) -> int:
+    return connection.execute(FORGET_ORDERS, (now_ms - ORDERS_MS, BITE)).rowcount
 
 
 def forget_counters(connection: sqlite3.Connection, by_ms: int) -> int:

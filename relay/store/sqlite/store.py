@@ -20,12 +20,13 @@ from relay.store.protocol import (
     Decision,
     EventRow,
     Filters,
+    Issue,
     Lease,
     PixelState,
     StoredReceipt,
     Totals,
 )
-from relay.store.sqlite import admit, ended, outbox, prune, receipts
+from relay.store.sqlite import admit, ended, issues, outbox, prune, receipts
 from relay.store.sqlite.counter import add_to_total
 from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private
 from relay.store.sqlite.readers import Readers
@@ -153,7 +154,7 @@ class SqliteStore:
             (event_id, fate) for event_id in dict.fromkeys(event_ids)
         ]
         if not walks and (fate, since_ms, until_ms) != (None, None, None):
-            walks = [(None, each) for each in ended.REPLAYABLE if fate in (None, each)]
+            walks = [(None, each) for each in ended.replayable(fate)]
         # What ends from now on is not meant: a replayed event that soon ends again is not taken twice.
         ended_ms = range(since_ms or 0, min(until_ms if until_ms is not None else now_ms + 1, now_ms + 1))
         return sum([await self._replay(event_id, each, ended_ms, now_ms) for event_id, each in walks])
@@ -196,12 +197,17 @@ class SqliteStore:
     async def totals(self) -> Totals:
         return await self._file.readers.read(receipts.totals)
 
+    async def issues(self) -> list[Issue]:
+        return await self._file.readers.read(issues.issues)
+
     async def prune(self, *, now_ms: int, retention_ms: int, address_ms: int) -> None:
         """As promised. Keys are remembered for seven days at least, so that a late post stays a duplicate."""
         await self._forget_visitors(now_ms - address_ms)
         await self._repeat(partial(prune.forget_events, ended_by_ms=now_ms - retention_ms))
         await self._repeat(partial(prune.forget_keys, now_ms=now_ms))
         await self._repeat(partial(prune.forget_counters, by_ms=now_ms - retention_ms))
+        await self._repeat(partial(prune.forget_orders, now_ms=now_ms))
+        await self._repeat(partial(issues.forget_issues, by_ms=now_ms - retention_ms))
         await asyncio.to_thread(empty_wal, self._file.path)
 
     async def ready(self) -> bool:

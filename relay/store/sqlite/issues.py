@@ -1,0 +1,74 @@
+"""What looks wrong, rolled up: one row per site, kind, event name and place, however many events show it."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from relay.event.issue import IssueKind
+from relay.event.records import OutboxEvent
+from relay.store.protocol import Issue
+
+# Event names and places come from pages, which anybody can imitate: a site has this many rows and no more.
+ISSUES_MAX: Final = 500
+
+SEEN_AGAIN: Final = """
+UPDATE issue SET event_id = ?5, last_ms = max(last_ms, ?6), n = n + 1
+WHERE site = ?1 AND kind = ?2 AND event_name = ?3 AND place = ?4
+"""
+
+ADD_ISSUE: Final = """
+INSERT INTO issue (site, kind, event_name, place, event_id, first_ms, last_ms, n)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, 1 WHERE (SELECT count(*) FROM issue WHERE site = ?1) < ?7
+"""
+
+NEWEST_FIRST: Final = """
+SELECT kind, site, event_name, place, event_id, first_ms, last_ms, n FROM issue
+ORDER BY last_ms DESC, site, kind, event_name, place
+"""
+
+FORGET_ISSUES: Final = "DELETE FROM issue WHERE last_ms <= ?"
+
+
+class Sighting(NamedTuple):
+    """One event that shows an issue; for several pixels it is still one."""
+
+    site: str
+    kind: IssueKind
+    event_name: str
+    place: str
+    event_id: str
+
+
+def sightings(event: OutboxEvent) -> Iterable[Sighting]:
+    return (
+        Sighting(event.site, finding.kind, event.event_name, finding.place, event.event_id)
+        for finding in event.findings
+    )
+
+
+def note(connection: sqlite3.Connection, seen: Iterable[Sighting], now_ms: int) -> None:
+    """Count each issue once more; a new one beyond the site's bound is left out."""
+    for sighting in dict.fromkeys(seen):
+        if not connection.execute(SEEN_AGAIN, (*sighting, now_ms)).rowcount:
+            connection.execute(ADD_ISSUE, (*sighting, now_ms, ISSUES_MAX))
+
+
+def issues(connection: sqlite3.Connection) -> list[Issue]:
+    return [
+        Issue(
+            kind=IssueKind(row["kind"]),
+            site=row["site"],
+            event_name=row["event_name"],
+            place=row["place"],
+            event_id=row["event_id"],
+            first_ms=row["first_ms"],
+            last_ms=row["last_ms"],
+            count=row["n"],
+        )
+        for row in connection.execute(NEWEST_FIRST)
+    ]
+
+
+def forget_issues(connection: sqlite3.Connection, by_ms: int) -> int:
+    connection.execute(FORGET_ISSUES, (by_ms,))
+    return 0  # few rows: one bite takes them all
