@@ -17,7 +17,7 @@ let viewed = false;
  * @param {import('./types.js').Options} options
  * @returns {string | undefined} the event's id; undefined where it is known already, or will not be sent
  */
-export const begin = (name, data, { eventID, userData = {}, pixelIds }) => {
+export const begin = (name, data, { eventID, userData = {}, pixelIds, signature }) => {
   const event_id = String(eventID || uuid());
   if (find(event_id, name, pixelIds?.[0])) return;
   // Meta's script sends one PageView per pixel and page and drops the others; a server event would count alone.
@@ -40,6 +40,7 @@ export const begin = (name, data, { eventID, userData = {}, pixelIds }) => {
       // As it is now: the page may go on using its object.
       custom_data: JSON.parse(JSON.stringify(data || {})),
       pixel_ids: pixelIds,
+      signature,
       pixel: { state: 'undispatched', evidence: 'unload', transport: 'none' },
     },
   };

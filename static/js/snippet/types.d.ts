@@ -22,6 +22,7 @@ export interface WireEvent {
   fbc?: string;
   custom_data: unknown;
   pixel_ids?: string[];
+  signature?: string;
   pixel: Leg;
 }
 
@@ -52,6 +53,8 @@ export interface Options {
   event_id?: string | number;
   userData?: Record<string, unknown>;
   pixelIds?: string[];
+  /** By the shop's server, passed through: docs/signing.md. */
+  signature?: string;
 }
 
 export interface Fbq {
