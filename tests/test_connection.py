@@ -88,7 +88,12 @@ async def test_a_slow_client_is_let_go_while_others_are_served(
         said = await asyncio.gather(*slow)
     assert answers == ["5"] * 10
     for answer in said:
-        assert answer == b"" if status is None else answer.startswith(b"HTTP/1.1 %d " % status)
+        # Where bytes were still on their way, the reset that follows may overtake the answer.
+        assert (
+            answer == b""
+            if status is None
+            else answer.startswith(b"HTTP/1.1 %d " % status) or (trickle and not answer)
+        )
 
 
 async def test_the_refusal_of_a_slow_client_has_the_one_error_shape() -> None:
@@ -152,14 +157,17 @@ async def test_a_head_that_is_too_large_is_refused_in_the_one_error_shape(head: 
 
 async def test_a_header_without_an_end_is_not_collected() -> None:
     async with server(Server()) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET + b"cookie: ")
         with pytest.raises(ConnectionError):
-            for _ in range(1_000):
-                writer.write(b"x" * HEAD_MAX_BYTES)
-                await writer.drain()
-                await asyncio.sleep(0)
-            await reader.read()  # pragma: no cover - 32 MB were taken
+            await pour(writer, megabytes=32)
+
+
+async def pour(writer: asyncio.StreamWriter, *, megabytes: int) -> None:
+    for _ in range(16 * megabytes):
+        writer.write(b"x" * 65_536)
+        await writer.drain()
+        await asyncio.sleep(0)
 
 
 async def test_a_large_body_that_comes_with_its_head_is_no_head() -> None:
