@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from relay.event.address import Family
 from relay.event.issue import IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
@@ -126,13 +127,24 @@ class StoredReceipt(msgspec.Struct, frozen=True, kw_only=True):
     server_event: Json
     client_ip_address: str | None
     client_user_agent: str | None
-    addresses: tuple[SeenAddress, ...] = ()  # every word on the address, the connection's first; until forgotten
+    addresses: tuple[
+        SeenAddress, ...
+    ] = ()  # every word on the address, the connection's first; until forgotten
     why: Json
     duplicates: int  # posts of the same event that changed nothing
     attempts: tuple[Attempt, ...]
     ambiguous: int  # attempts whose send may have been taken without an answer
     fate: FateRecord | None
     parked: PixelState | None
+
+
+class FamilyCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of which the address went the same way; None: there was no address to believe."""
+
+    page: Family | None  # of the connection that carried the post
+    token: Family | None  # of the best signed observation that came with it
+    sent: Family | None  # of the address that goes to Meta
+    events: int
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,6 +281,13 @@ class Store(Protocol):
         ...
 
     async def event_names(self) -> list[str]: ...
+
+    async def families(self, *, since_ms: int, site: str | None = None) -> list[FamilyCount]:
+        """How many accepted events, from the hour of `since_ms` on, took each way; those never to be sent left out.
+
+        An event that takes the address of a later token is counted where it went in the end.
+        """
+        ...
 
     async def parked(self) -> list[PixelState]: ...
 

@@ -12,7 +12,7 @@ import pytest
 from relay.errors import LeaseLost, StoreError
 from relay.event.outcome import Admission, AttemptOutcome, BrowserState, Fate, FateReason
 from relay.event.records import OutboxEvent
-from relay.store.protocol import Again, AttemptResult, Filters, Store
+from relay.store.protocol import Again, AttemptResult, FamilyCount, Filters, Store
 from tests.store.samples import (
     CUT_OFF,
     LEASE_MS,
@@ -177,6 +177,35 @@ class StoreConformance:
         (receipt,) = await store.find("e1")
         assert (receipt.client_ip_address, receipt.due_ms) == ("192.0.2.7", NOW_MS + 2_000)
         assert receipt.addresses == over_ipv4().addresses
+
+    async def test_the_way_of_each_address_is_counted_by_family(self, store: Store) -> None:
+        hidden = event("e3", client_ip_address=None, addresses=(seen(None, "none"),))
+        await store.admit([over_ipv4(), with_token(event_id="e2"), hidden, event("without any word")])
+        assert set(await store.families(since_ms=NOW_MS)) == {
+            FamilyCount(page="ipv4", token=None, sent="ipv4", events=1),
+            FamilyCount(page="ipv4", token="ipv6", sent="ipv6", events=1),
+            FamilyCount(page=None, token=None, sent=None, events=1),
+        }
+
+    async def test_an_event_that_takes_a_later_token_is_counted_where_it_went(self, store: Store) -> None:
+        await store.admit([over_ipv4(not_before_ms=NOW_MS + 2_000)])
+        await store.admit([with_token(received_ms=NOW_MS + 3_600_000)])
+        went = FamilyCount(page="ipv4", token="ipv6", sent="ipv6", events=1)
+        assert await store.families(since_ms=NOW_MS) == [went]
+        assert await store.families(since_ms=NOW_MS + 3_600_000) == [], "in the hour of its acceptance"
+
+    async def test_ways_are_counted_once_an_event_and_only_of_what_will_be_sent(self, store: Store) -> None:
+        await store.admit([over_ipv4(), over_ipv4()])
+        await store.admit([over_ipv4(event_id="bot", fate=Fate.FILTERED, fate_reason=FateReason.BOT)])
+        assert [count.events for count in await store.families(since_ms=NOW_MS)] == [1]
+
+    async def test_ways_are_read_by_site_and_period_and_forgotten_with_the_events(self, store: Store) -> None:
+        await store.admit([over_ipv4(), over_ipv4(event_id="e2", site="other-shop")])
+        assert [count.events for count in await store.families(since_ms=NOW_MS)] == [2]
+        assert [count.events for count in await store.families(since_ms=NOW_MS, site="shop")] == [1]
+        assert await store.families(since_ms=NOW_MS + 3_600_000) == []
+        await store.prune(now_ms=NOW_MS + DAY_MS, retention_ms=DAY_MS, address_ms=0)
+        assert await store.families(since_ms=0) == []
 
     async def test_a_token_is_too_late_once_the_courier_has_the_event(self, store: Store) -> None:
         await store.admit([over_ipv4()])

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from relay.event.families import family_path
 from relay.event.observation import ADDRESS_WHY, addresses_why, upgrades
 from relay.event.outcome import STATE_RANK, Admission, Fate, FateReason
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
@@ -15,6 +16,7 @@ from relay.event.sentinel import add_mark, fate_findings, repeat_findings
 from relay.store.sqlite.checksum import checksum, is_intact
 from relay.store.sqlite.counter import REFUSED, Counted, count, of_fate
 from relay.store.sqlite.ended import ADD_FATE
+from relay.store.sqlite.families import count_path
 from relay.store.sqlite.issues import note, sightings
 
 KNOWN: Final = "SELECT event, visitors FROM dedup WHERE key = ?"
@@ -41,7 +43,9 @@ INSERT OR REPLACE INTO visitor (event, client_ip_address, client_user_agent, crc
 VALUES (?, ?, ?, ?, ?, ?)
 """
 
-VISITOR: Final = "SELECT client_ip_address, client_user_agent FROM visitor WHERE event = ?"
+VISITOR: Final = (
+    "SELECT client_ip_address, client_user_agent, addresses, addresses_crc FROM visitor WHERE event = ?"
+)
 
 FACTS: Final = """
 SELECT key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc
@@ -118,7 +122,10 @@ def _once_per_order(connection: sqlite3.Connection, event: OutboxEvent) -> tuple
     repeated = replace(
         event, fate=Fate.FILTERED, fate_reason=FateReason.REPEATED_ORDER, order_key=None, findings=findings
     )
-    return repeated, f"The order came first under event_id {first[0] or 'of a receipt that is no longer kept'}."
+    return (
+        repeated,
+        f"The order came first under event_id {first[0] or 'of a receipt that is no longer kept'}.",
+    )
 
 
 def _compare(
@@ -155,6 +162,7 @@ def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | No
     _add_leg(connection, (row_id, 0), event.leg, event.not_before_ms)
     if event.fate is None:
         connection.execute(ADD_TO_QUEUE, (row_id, event.pixel, event.not_before_ms))
+        _count_families(connection, event.addresses, event.site, event.received_ms)
     else:
         connection.execute(ADD_FATE, (row_id, event.fate, event.fate_reason, detail, event.received_ms))
 
@@ -183,8 +191,20 @@ def _take_address(connection: sqlite3.Connection, row_id: int, event: OutboxEven
     kept = {name: told for name, told in msgspec.json.decode(why).items() if name not in ADDRESS_WHY}
     told = msgspec.json.encode(kept | addresses_why(event.addresses))
     connection.execute(RENEW_WHY, (told, checksum((*facts, told)), row_id))
+    if is_intact((row_id, visitor[2]), visitor[3]):
+        before = msgspec.json.decode(visitor[2], type=tuple[SeenAddress, ...])
+        _, site, *_, received_ms, _ = facts
+        _count_families(connection, before, site, received_ms, -1)
+        _count_families(connection, event.addresses, site, received_ms)
     _put_visitor(connection, (row_id, event.client_ip_address, visitor[1]), event.addresses)
     return True
+
+
+def _count_families(
+    connection: sqlite3.Connection, addresses: Sequence[SeenAddress], site: str, received_ms: int, n: int = 1
+) -> None:
+    if path := family_path(addresses):
+        count_path(connection, path, site, received_ms, n)
 
 
 def _put_visitor(

@@ -51,6 +51,11 @@ DELETE FROM counter WHERE (minute_ms, site, event_name, what) IN
     (SELECT minute_ms, site, event_name, what FROM counter WHERE minute_ms <= ? LIMIT ?)
 """
 
+FORGET_FAMILIES: Final = """
+DELETE FROM address_family WHERE (hour_ms, site, page, token, sent) IN
+    (SELECT hour_ms, site, page, token, sent FROM address_family WHERE hour_ms <= ? LIMIT ?)
+"""
+
 
 def old_visitors(connection: sqlite3.Connection, after: int, ended_by_ms: int) -> list[int]:
     return [row_id for (row_id,) in connection.execute(OLD_VISITORS, (after, ended_by_ms, BITE))]
@@ -82,3 +87,7 @@ def forget_orders(connection: sqlite3.Connection, now_ms: int) -> int:
 
 def forget_counters(connection: sqlite3.Connection, by_ms: int) -> int:
     return connection.execute(FORGET_COUNTERS, (by_ms, BITE)).rowcount
+
+
+def forget_families(connection: sqlite3.Connection, by_ms: int) -> int:
+    return connection.execute(FORGET_FAMILIES, (by_ms, BITE)).rowcount

@@ -19,6 +19,7 @@ from relay.store.protocol import (
     AttemptResult,
     Decision,
     EventRow,
+    FamilyCount,
     Filters,
     Issue,
     Lease,
@@ -26,7 +27,7 @@ from relay.store.protocol import (
     StoredReceipt,
     Totals,
 )
-from relay.store.sqlite import admit, ended, issues, outbox, prune, receipts
+from relay.store.sqlite import admit, ended, families, issues, outbox, prune, receipts
 from relay.store.sqlite.counter import add_to_total
 from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private
 from relay.store.sqlite.readers import Readers
@@ -191,6 +192,9 @@ class SqliteStore:
     async def event_names(self) -> list[str]:
         return await self._file.readers.read(receipts.event_names)
 
+    async def families(self, *, since_ms: int, site: str | None = None) -> list[FamilyCount]:
+        return await self._file.readers.read(partial(families.families, since_ms=since_ms, site=site))
+
     async def parked(self) -> list[PixelState]:
         return await self._file.readers.read(receipts.parked)
 
@@ -206,6 +210,7 @@ class SqliteStore:
         await self._repeat(partial(prune.forget_events, ended_by_ms=now_ms - retention_ms))
         await self._repeat(partial(prune.forget_keys, now_ms=now_ms))
         await self._repeat(partial(prune.forget_counters, by_ms=now_ms - retention_ms))
+        await self._repeat(partial(prune.forget_families, by_ms=now_ms - retention_ms))
         await self._repeat(partial(prune.forget_orders, now_ms=now_ms))
         await self._repeat(partial(issues.forget_issues, by_ms=now_ms - retention_ms))
         await asyncio.to_thread(empty_wal, self._file.path)

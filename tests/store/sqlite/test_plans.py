@@ -9,14 +9,16 @@ import pytest
 
 from relay.event.outcome import Fate, FateReason
 from relay.store.protocol import Again, Ended, Filters
-from relay.store.sqlite import ended, outbox, prune, receipts
+from relay.store.sqlite import ended, families, outbox, prune, receipts
 from relay.store.sqlite.admit import admit
 from relay.store.sqlite.file import connect_writer
 from tests.store.samples import EVER, LEASE_MS, NOW_MS, RECEIPT, REVOKED, event
 
 Work = Callable[[sqlite3.Connection], object]
 
-GROWING_TABLES = ("event", "visitor", "leg", "queue", "dedup", "attempt", "attempt_event", "fate", "replay")
+GROWING_TABLES = (
+    "event", "visitor", "leg", "queue", "dedup", "attempt", "attempt_event", "fate", "replay", "address_family",
+)  # fmt: skip
 
 FILL = """
 WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1000 + :rows)
@@ -73,6 +75,8 @@ def read(connection: sqlite3.Connection) -> None:
     outbox.next_due_ms(connection, ())
     outbox.oldest_waiting_ms(connection)
     receipts.event_names(connection)
+    families.families(connection, since_ms=NOW_MS, site=None)
+    families.families(connection, since_ms=NOW_MS, site="shop")
     receipts.find(connection, "e1", NOW_MS)
     for site in (None, "shop"):
         for name in (None, "Purchase"):
@@ -88,6 +92,7 @@ def forget(connection: sqlite3.Connection) -> None:
     prune.forget_events(connection, NOW_MS)
     prune.forget_keys(connection, NOW_MS)
     prune.forget_counters(connection, NOW_MS)
+    prune.forget_families(connection, NOW_MS)
 
 
 def plans(connection: sqlite3.Connection, work: Work) -> list[str]:
