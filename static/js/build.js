@@ -1,47 +1,87 @@
-// Bundle the snippet into c.js and print its sizes beside those of the file before; --check only compares.
+// Build the scripts that pages load and print their sizes beside those of the files before; --check only compares.
+//
+// c.js is the core; c.v1.js is the same bytes under a name whose bytes do not change once version 1.0.0 is out. The other
+// files are modules that the core imports from its own place when the tag or the browser asks for them.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-const TARGET = fileURLToPath(new URL('c.js', import.meta.url));
+const FOLDER = new URL('.', import.meta.url);
+const adapters = readdirSync(new URL('snippet/consent', FOLDER)).map((name) => `consent/${name}`);
 
-const bundle = async () => {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('snippet/index.js', import.meta.url))],
-    bundle: true,
-    minify: true,
-    format: 'iife',
-    target: 'es2021',
-    charset: 'utf8',
-    // Names that never leave the script: neither posted, nor stored, nor the browser's.
-    mangleProps: /^(raw|requests|outcome|armed|ready|told|acknowledged|settle|answer|forbidden)$/,
-    write: false,
-  });
-  return Buffer.from(outputFiles[0].contents);
+/** Bytes of gzip that each file may have. */
+export const BUDGET = {
+  'c.js': 3072,
+  'consent.js': 850,
+  'ga4.js': 1280,
+  .../** @type {Record<string, number>} */ (Object.fromEntries(adapters.map((name) => [name, 400]))),
 };
 
-/** @param {Buffer} file */
-const sizes = (file) => ({
-  raw: file.length,
-  gzip: gzipSync(file, { level: 9 }).length,
-  brotli: brotliCompressSync(file).length,
-});
+/** @param {string} entry @param {import('esbuild').BuildOptions} options */
+const bundle = async (entry, options) => {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL(`snippet/${entry}`, FOLDER))],
+    bundle: true,
+    minify: true,
+    target: 'es2021',
+    charset: 'utf8',
+    write: false,
+    ...options,
+  });
+  return Buffer.from(/** @type {import('esbuild').OutputFile[]} */ (outputFiles)[0].contents);
+};
 
-const previous = () => {
+/** @returns {Promise<[string, Buffer][]>} */
+const bundleAll = async () => {
+  const core = await bundle('index.js', {
+    format: 'iife',
+    // Names that never leave the script: neither posted, nor stored, nor the browser's, nor read by its parts.
+    mangleProps: /^(raw|requests|outcome|armed|ready|told|acknowledged|settle|answer|forbidden)$/,
+  });
+  const parts = ['consent.js', 'ga4.js', ...adapters].map(
+    async (name) => /** @type {[string, Buffer]} */ ([name, await bundle(name, { format: 'esm', target: 'es2020' })]),
+  );
+  return [['c.js', core], ...(await Promise.all(parts))];
+};
+
+const { version } = JSON.parse(readFileSync(new URL('npm/package.json', FOLDER), 'utf8'));
+const isReleased = Number(version.split('.')[0]) > 0;
+
+/** @param {string} name */
+const read = (name) => {
   try {
-    return readFileSync(TARGET);
+    return readFileSync(new URL(name, FOLDER));
   } catch {
     return Buffer.alloc(0);
   }
 };
 
-const [before, after] = [previous(), await bundle()];
-if (!process.argv.includes('--check')) {
-  console.table({ before: sizes(before), after: sizes(after) });
-  writeFileSync(TARGET, after);
-} else if (!after.equals(before)) {
-  console.error('static/js/c.js is not what its sources build. Run `npm run build` and commit it.');
-  process.exitCode = 1;
-}
+/** @param {Buffer} file */
+export const gzipped = (file) => gzipSync(file, { level: 9 }).length;
+
+/** @param {string} name @param {Buffer} file */
+const sizes = (name, file) => ({
+  raw: file.length,
+  gzip: gzipped(file),
+  'gzip before': gzipped(read(name)),
+  'gzip budget': BUDGET[/** @type {keyof typeof BUDGET} */ (name)],
+  brotli: brotliCompressSync(file).length,
+});
+
+const main = async () => {
+  const built = await bundleAll();
+  const written = isReleased ? built : [...built, /** @type {[string, Buffer]} */ (['c.v1.js', built[0][1]])];
+  if (process.argv.includes('--check')) {
+    for (const [name] of written.filter(([name, file]) => !file.equals(read(name)))) {
+      console.error(`static/js/${name} is not what its sources build. Run \`npm run build\` and commit it.`);
+      process.exitCode = 1;
+    }
+  } else {
+    console.table(Object.fromEntries(built.map(([name, file]) => [name, sizes(name, file)])));
+    for (const [name, file] of written) writeFileSync(new URL(name, FOLDER), file);
+  }
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -1,7 +1,7 @@
 // The page's `fbq`: every call of it passes here once, wherever the page keeps its references.
 
 import { events, find } from './events.js';
-import { gate, isOpen, setConsent, terms } from './gate.js';
+import { gate, gpc, isOpen, setConsent, terms } from './gate.js';
 import { identify } from './identity.js';
 import { arm, dispatched } from './leg.js';
 import { handOver } from './post.js';
@@ -13,6 +13,8 @@ import { begin } from './track.js';
 const STANDARD =
   /^(Add(PaymentInfo|To(Cart|Wishlist))|C(ompleteRegistration|ontact|ustomizeProduct)|Donate|FindLocation|InitiateCheckout|Lead|PageView|Purchase|S(chedule|earch|tartTrial|ub(mitApplication|scribe))|ViewContent)$/;
 
+/** Meta is to find out country and state by itself. */
+const LDU = ['dataProcessingOptions', ['LDU'], 0, 0];
 const OPTIONS = 'data_processing_options';
 
 /** @type {Fbq | undefined} */
@@ -57,6 +59,8 @@ const rewrite = (args) =>
 /** Stand in the stub's two ways out: its queue, and the method that Meta's script puts there. @param {Fbq} fbq */
 const intercept = (fbq) => {
   const { queue = [] } = fbq;
+  // Limited Data Use comes before every event, wherever Meta's script stands.
+  if (gpc === 'ldu') fbq.callMethod ? fbq(.../** @type {unknown[]} */ (rewrite(LDU))) : queue.unshift(LDU);
   queue.forEach((args, index) => (queue[index] = rewrite(args)));
   queue.push = (...args) => queue.splice(queue.length, 0, ...args.map(rewrite)).length;
 

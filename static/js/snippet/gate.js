@@ -3,8 +3,11 @@
 
 import { data } from './site.js';
 
-/** Closed at first where consent.js has the first word: it asks the page's consent platform, or reads the browser's GPC. */
-export const gate = { closed: 'consent' in data || navigator.globalPrivacyControl };
+/** What the browser's Global Privacy Control means on this site: `ldu`, `drop` or `ignore`. */
+export const gpc = navigator.globalPrivacyControl && (data.gpc || 'ldu');
+
+/** Closed at first where consent.js has the first word. */
+export const gate = { closed: 'consent' in data || gpc === 'drop' };
 
 /** Members of every event: the consent that was given, and Limited Data Use. @type {Record<string, unknown>} */
 export const terms = {};

@@ -5,7 +5,7 @@ import { identify } from './identity.js';
 import { terms } from './gate.js';
 import { arm } from './leg.js';
 import { bury } from './script.js';
-import { hash } from './user_data.js';
+import { asTexts, hash } from './user_data.js';
 
 const MAX_URL_CHARACTERS = 4096; // the relay refuses longer addresses
 
@@ -29,7 +29,7 @@ export const begin = (name, data, { eventID, userData = {}, pixelIds, signature 
   const tracked = {
     at: performance.now(),
     requests: 0,
-    raw: userData,
+    raw: asTexts(userData),
     event: {
       ...identify(),
       ...terms,
@@ -44,7 +44,7 @@ export const begin = (name, data, { eventID, userData = {}, pixelIds, signature 
       pixel: { state: 'undispatched', evidence: 'unload', transport: 'none' },
     },
   };
-  hash(userData).then((hashed) => (tracked.hashed = hashed), () => {});
+  hash(asTexts(userData)).then((hashed) => (tracked.hashed = hashed), () => {});
   events.push(tracked);
   arm(tracked);
   bury();

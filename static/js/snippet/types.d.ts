@@ -32,8 +32,8 @@ export interface Tracked {
   /** `performance.now()` of the event; below zero where it happened before this page. */
   at: number;
   /** The customer keys: those given, and those that are hashed. */
-  raw?: Record<string, unknown>;
-  hashed?: Record<string, string>;
+  raw?: Record<string, string[]>;
+  hashed?: Record<string, string[]>;
   /** Pixel requests under way; one event is one request per pixel. */
   requests: number;
   /** The best that one of them came to. */
@@ -73,11 +73,23 @@ export interface Core {
   /** The script tag's own attributes. */
   data: DOMStringMap;
   events: Tracked[];
-  gate: { closed?: boolean };
+  gate: { closed: boolean };
   /** Goes on where the gate is open. */
   resume: () => void;
   /** Members that every event gets. */
   terms: Record<string, unknown>;
+}
+
+/** What a consent adapter gets. */
+export interface Source {
+  /** The script tag's own attributes. */
+  data: DOMStringMap;
+  /** Limited Data Use, for both halves of every event from here on. */
+  limit: () => void;
+  /** What the visitor has decided; called again with every change, and not at all before there is an answer. */
+  say: (granted: boolean) => void;
+  /** Waits for a page's script. */
+  when: (look: () => unknown, then: () => void) => void;
 }
 
 export interface Counterfoil {

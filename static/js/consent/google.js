@@ -1,0 +1,1 @@
+var u=({say:o})=>{let t=window,a=t.dataLayer||(t.dataLayer=[]),s={},d=e=>{if(e?.[0]!=="consent"||e[2].region)return;Object.assign(s,e[2]);let n=[s.ad_storage,s.ad_user_data];n.every(c=>c==="granted")?o(!0):e[1]==="update"&&n.includes("denied")&&o(!1)},{push:r}=a;a.push=(...e)=>(e.forEach(d),r.apply(a,e)),a.forEach(d)};export{u as default};

@@ -1,0 +1,1 @@
+var u=({data:o,say:n,when:p})=>{let s=window;p(()=>s.__tcfapi,()=>s.__tcfapi("addEventListener",2,(t,i)=>{if(!i)return;if(t.gdprApplies===!1)return n(!0);if(!/^(tcloaded|useractioncomplete)$/.test(t.eventStatus))return;let e=t.purpose?.consents||{},r=o.consentPurposes?.split(/\D+/);n(!!(r?r.every(a=>e[a]):e[1]&&(e[3]&&e[4]||e[7])))}))};export{u as default};
