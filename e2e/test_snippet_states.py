@@ -1,0 +1,272 @@
+"""What the snippet says of the Pixel's request, situation by situation: the posts themselves, as the relay got them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from playwright.sync_api import CDPSession, Page
+from starlette.types import Message, Receive, Scope, Send
+
+from e2e.lab import PIXEL, Json, Lab
+
+LEAD = "counterfoil('track','Lead',{},{eventID:'lead-1'})"
+
+
+class Posts:
+    """In front of the relay: every event that a page posted, in order."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.events: list[Json] = []
+        self._relay = lab.gate.app
+        lab.gate.app = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+
+        async def listen() -> Message:
+            nonlocal body
+            message = await receive()
+            body += message.get("body", b"")
+            return message
+
+        await self._relay(scope, listen, send)
+        if scope["type"] == "http" and scope["path"] == "/v1/events" and scope["method"] == "POST":
+            self.events += msgspec.json.decode(body)["events"]
+
+    def told(self, event_id: str = "lead-1") -> list[str]:
+        """What was said of one event, in order, as state/evidence."""
+        legs = [event["pixel"] for event in self.events if event["event_id"] == event_id]
+        return [f"{leg['state']}/{leg['evidence']}" for leg in legs]
+
+
+@pytest.fixture
+def posts(lab: Lab) -> Posts:
+    return Posts(lab)
+
+
+@pytest.fixture
+def network(page: Page) -> Iterator[Callable[..., None]]:
+    """Block addresses inside the browser, as an extension does."""
+    session: CDPSession = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+
+    def block(*patterns: str) -> None:
+        session.send("Network.setBlockedURLs", {"urls": list(patterns)})
+
+    yield block
+    session.detach()
+
+
+def wait_for(page: Page, look: Callable[[], Any], *, seconds: float = 15) -> None:
+    """Let the browser work until it is so; a plain sleep would stop Playwright's own events too."""
+    for _ in range(round(seconds / 0.05)):
+        if look():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("waited in vain")
+
+
+def open_shop(lab: Lab, page: Page, *, script: str = "", head: str | None = None, **headers: str) -> None:
+    standard = lab.base_code(page_view=False) + lab.snippet()
+    url = lab.page(
+        "/", f"<script>{script}</script>" if script else "", head=standard if head is None else head
+    )
+    lab.shop.headers["/"] = {name.replace("_", "-"): value for name, value in headers.items()}
+    page.goto(url, wait_until="commit")
+    page.wait_for_function("window.counterfoil && window.counterfoil.live")
+
+
+def loaded(page: Page) -> None:
+    page.wait_for_load_state("load")
+    page.wait_for_function("!!(window.fbq && fbq.callMethod && fbq.queue.length === 0)")
+
+
+def test_an_answered_image_is_sent_by_load(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, posts.told)
+    assert posts.told() == ["sent/load"]
+    (event,) = posts.events
+    assert event["pixel"]["transport"] == "image"
+    assert event["pixel"]["seen"]["event_id"] == "lead-1"
+    assert 0 <= event["pixel"]["dispatched_ms"] <= event["pixel"]["settled_ms"] <= event["age_ms"]
+
+
+def test_an_empty_answer_is_sent_by_the_canary(lab: Lab, page: Page, posts: Posts) -> None:
+    lab.fault(what="status", status=204, path="/tr/", count=1)
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, posts.told)
+    assert posts.told() in (["sent/error+reach"], ["sent/timing"])
+
+
+def test_a_long_event_is_followed_through_the_form(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page, script="counterfoil('track','Lead',{note:'x'.repeat(3000)},{eventID:'lead-1'})")
+    wait_for(page, posts.told)
+    assert posts.told() == ["sent/form-load+reach"]
+    assert posts.events[0]["pixel"]["transport"] == "form"
+    assert posts.events[0]["pixel"]["seen"]["event_name"] == "Lead"
+
+
+def test_a_blocked_pixel_is_blocked_by_the_canary(lab: Lab, page: Page, posts: Posts, network: Any) -> None:
+    network("*/tr/*")
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, posts.told)
+    assert posts.told() == ["blocked/error+noreach"]
+
+
+def test_a_slow_pixel_is_pending_and_then_sent(lab: Lab, page: Page, posts: Posts) -> None:
+    lab.fault(what="delay", path="/tr/", seconds=3.5, count=1)
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, lambda: len(posts.told()) == 2)
+    assert posts.told() == ["pending/settle-timeout", "sent/load"]
+
+
+def test_a_blocked_script_is_known_whether_it_failed_before_or_after_us(
+    lab: Lab, page: Page, posts: Posts, network: Any
+) -> None:
+    network("*/fbevents.js*")
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, posts.told, seconds=4)
+    assert posts.told() == ["blocked/script-error"]
+    page.evaluate("counterfoil('track','Lead',{},{eventID:'lead-2'})")
+    wait_for(page, lambda: posts.told("lead-2"), seconds=2)
+    assert posts.told("lead-2") == ["blocked/script-error"]
+
+
+def test_a_page_without_a_pixel_is_undispatched(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page, script=LEAD, head=lab.snippet())
+    wait_for(page, posts.told)
+    assert posts.told() == ["undispatched/noscript"]
+
+
+def test_a_hanging_config_is_locked_and_late_once_it_has_come(lab: Lab, page: Page, posts: Posts) -> None:
+    lab.fault(what="delay", path="/signals/config/", seconds=8, count=1)
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, lambda: len(posts.told()) == 2)
+    assert posts.told() == ["undispatched/locked", "late/load"]
+
+
+def test_a_policy_that_forbids_the_image_is_named(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page, script=LEAD, content_security_policy="img-src 'self'")
+    wait_for(page, posts.told)
+    assert posts.told() == ["blocked/csp"]
+
+
+def test_a_policy_that_forbids_the_canary_leaves_the_outcome_open(lab: Lab, page: Page, posts: Posts) -> None:
+    lab.fault(what="status", status=204, path="/tr/", count=1)
+    open_shop(lab, page, script=LEAD, content_security_policy=f"connect-src {lab.relay_url}")
+    wait_for(page, posts.told)
+    assert posts.told() == ["pending/error+unknown"]
+
+
+def test_a_page_that_ends_before_the_answer_is_pending_at_unload(lab: Lab, page: Page, posts: Posts) -> None:
+    lab.fault(what="delay", path="/tr/", seconds=2, count=5)
+    lab.page("/next", "<p>next</p>")
+    open_shop(lab, page)
+    loaded(page)
+    page.evaluate(f"{LEAD}; location.href = '/next'")
+    page.wait_for_url("**/next")
+    wait_for(page, posts.told)
+    assert posts.told() == ["pending/unload"]
+
+
+def test_an_unacknowledged_event_comes_again_on_the_next_page(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page)
+    loaded(page)
+    lab.gate.refuse_posts_with = 503
+    page.evaluate("counterfoil('track','Lead',{},{eventID:'lead-1',userData:{em:'a@b.example',fn:'Ada'}})")
+    wait_for(page, lambda: lab.gate.refused)
+    kept = page.evaluate("Object.entries(localStorage)")
+    assert [key for key, _ in kept] == ["counterfoil:lead-1,Lead,"]
+    assert "Ada" not in kept[0][1]
+    assert "a@b" not in kept[0][1]
+    lab.gate.refuse_posts_with = None
+    page.goto(lab.page("/next", head=lab.base_code(page_view=False) + lab.snippet()))
+    wait_for(page, posts.told)
+    assert posts.told() == ["sent/load"]
+    assert posts.events[0]["age_ms"] > posts.events[0]["pixel"]["settled_ms"]
+    wait_for(page, lambda: page.evaluate("localStorage.length") == 0)
+
+
+def test_revoked_consent_holds_everything_and_mints_nothing(lab: Lab, page: Page, posts: Posts) -> None:
+    base = lab.base_code(page_view=False).replace("fbq('init'", "fbq('consent','revoke');fbq('init'")
+    open_shop(lab, page, script=LEAD, head=base + lab.snippet())
+    page.wait_for_timeout(6500)
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    assert page.evaluate("[document.cookie, localStorage.length]") == ["", 0]
+    assert posts.told() == []
+    page.evaluate("fbq('consent','grant')")
+    wait_for(page, posts.told)
+    assert posts.told() == ["sent/load"]
+    assert posts.events[0]["fbp"] == posts.events[0]["pixel"]["seen"]["fbp"]
+
+
+@pytest.mark.parametrize("when", ["before", "after", "late"])
+def test_a_page_is_adopted_wherever_the_snippet_stands(lab: Lab, page: Page, posts: Posts, when: str) -> None:
+    base = lab.base_code(page_view=False)
+    heads = {
+        "before": lab.snippet().replace(" async", "") + base,
+        "after": base + lab.snippet(),
+        "late": base,
+    }
+    if when == "late":
+        page.goto(lab.page("/", head=base))
+        loaded(page)
+        page.evaluate(
+            "url => { const s = document.createElement('script'); s.src = url; s.dataset.site = 'demo-shop';"
+            " document.head.append(s) }",
+            f"{lab.relay_url}/c.js",
+        )
+        page.wait_for_function("window.counterfoil && window.counterfoil.live")
+    else:
+        open_shop(lab, page, head=heads[when])
+    page.evaluate("window.kept = fbq; fbq('track','Lead',{},{eventID:'lead-1'})")
+    page.evaluate(f"kept('trackSingle','{PIXEL}','Search',{{search_string:'a'}}); kept('trackCustom','Own')")
+    page.evaluate(f"fbq('trackSingleCustom','{PIXEL}','Other',null,{{event_id:'own-2'}})")
+    wait_for(page, lambda: len(posts.events) == 4)
+    page.wait_for_timeout(300)
+    assert sorted((e["event_name"], e.get("pixel_ids")) for e in posts.events) == [
+        ("Lead", None),
+        ("Other", [PIXEL]),
+        ("Own", None),
+        ("Search", [PIXEL]),
+    ]
+    assert {e["pixel"]["state"] for e in posts.events} == {"sent"}
+    assert posts.told("own-2") == ["sent/load"]
+    browser = {event["event_name"]: event["event_id"] for event in lab.meta()["browser"]}
+    assert browser == {event["event_name"]: event["event_id"] for event in posts.events}
+
+
+def test_two_copies_of_the_snippet_post_an_event_once(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page, script=LEAD, head=lab.base_code(page_view=False) + lab.snippet() + lab.snippet())
+    page.wait_for_timeout(1500)
+    assert posts.told() == ["sent/load"]
+
+
+def test_a_full_storage_does_not_stop_the_post(lab: Lab, page: Page, posts: Posts) -> None:
+    fill = "try{for(let i=0;;i++)localStorage['x'+i]='x'.repeat(100000)}catch{};"
+    open_shop(lab, page, script=fill + LEAD)
+    wait_for(page, posts.told)
+    assert posts.told() == ["sent/load"]
+
+
+def test_pixel_ids_send_to_the_named_pixel_on_both_legs(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page, script=f"counterfoil('track','Own',{{}},{{eventID:'lead-1',pixelIds:['{PIXEL}']}})")
+    wait_for(page, posts.told)
+    assert posts.events[0]["pixel_ids"] == [PIXEL]
+    assert posts.told() == ["sent/load"]
+
+
+def test_the_click_id_keeps_its_case_and_its_first_time(lab: Lab, page: Page, posts: Posts) -> None:
+    lab.page("/", head=lab.base_code(page_view=False) + lab.snippet())
+    page.goto(f"{lab.shop_url}/?fbclid=IwAR_x-Y")
+    page.wait_for_function("/_fbc=/.test(document.cookie)")
+    first = page.evaluate("document.cookie")
+    page.goto(f"{lab.shop_url}/?a=1&fbclid=IwAR_x-Y")
+    page.wait_for_function("window.counterfoil && window.counterfoil.live")
+    loaded(page)
+    assert page.evaluate("document.cookie") == first
+    assert ".IwAR_x-Y" in first
+    page.evaluate(LEAD)
+    wait_for(page, posts.told)
+    assert posts.events[0]["fbc"] in first
