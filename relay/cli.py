@@ -22,6 +22,7 @@ import httpx
 import msgspec
 
 from relay import __version__
+from relay.assets import find_assets
 from relay.doctor.finding import Finding
 from relay.doctor.network import open_network
 from relay.doctor.report import has_failed, report_json, report_text
@@ -40,7 +41,7 @@ from relay.store.protocol import PixelState, Totals
 from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.look import look
 from relay.store.sqlite.rescue import rescue as rescue_store
-from relay.tag import STUB, policy_line, script_tag
+from relay.tag import PINNED, STUB, integrity, policy_line, script_tag
 from relay.twin.app import create_twin
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
@@ -226,13 +227,23 @@ async def _twin(host: str, port: int) -> None:
 
 @main.command()
 @config_option
-def snippet(config: Path) -> None:
+@click.option("--pinned", is_flag=True, help="Name the script by version and hash; later fixes need a new tag.")
+def snippet(config: Path, pinned: bool) -> None:
     """Print what goes into the shop's pages, and what its Content-Security-Policy must allow."""
     settings = load_settings(config, os.environ, {})
+    body = (find_assets("static") / "js" / PINNED).read_bytes() if pinned else None
     for site in settings.site:
         click.echo(f"<!-- {site.key}: into the <head> of every page, before other scripts -->")
         click.echo(f"<script>{STUB}</script>")
-        click.echo(script_tag(settings.server.public_url, site.key, site.address_hosts))
+        tag = script_tag(
+            settings.server.public_url,
+            site.key,
+            site.address_hosts,
+            consent=site.consent_source or ("" if site.consent == "required" else None),
+            gpc=site.gpc,
+            integrity=integrity(body) if body is not None else None,
+        )
+        click.echo(tag)
         click.echo()
         click.echo("Where the shop sends a Content-Security-Policy, add to it:")
         click.echo(policy_line(settings.server.public_url, tuple(site.address_hosts.urls().values())))

@@ -1,5 +1,7 @@
 """What a shop puts into its pages: the tag, the queue stub, and what its security policy must allow."""
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from typing import Final
@@ -13,13 +15,38 @@ STUB: Final = (
 )
 META_SCRIPTS: Final = "https://connect.facebook.net"
 META_PIXEL: Final = "https://www.facebook.com"
+PINNED: Final = "c.v1.js"
 
 
-def script_tag(public_url: str, site_key: str, address_hosts: AddressHosts | None = None) -> str:
-    """The line that loads the snippet from the relay, and tells it where to learn the visitor's other address."""
-    hosts = address_hosts.urls() if address_hosts else {}
-    data = "".join(f' data-{family}="{escape(url)}"' for family, url in hosts.items())
-    return f'<script async src="{escape(public_url)}/c.js" data-site="{escape(site_key)}"{data}></script>'
+def integrity(body: bytes) -> str:
+    """The value of a tag's `integrity` (Subresource Integrity)."""
+    return "sha384-" + b64encode(hashlib.sha384(body).digest()).decode()
+
+
+def script_tag(
+    public_url: str,
+    site_key: str,
+    address_hosts: AddressHosts | None = None,
+    *,
+    consent: str | None = None,
+    gpc: str = "ldu",
+    integrity: str | None = None,
+) -> str:
+    """The line that loads the snippet from the relay, and tells it where to learn the visitor's other address.
+
+    `consent`: the adapter that is asked, or empty for a page that says `counterfoil('consent', 'grant')` itself.
+    `integrity`: the hash of the pinned script, which is then the one to load.
+    """
+    data = {"site": site_key} | (address_hosts.urls() if address_hosts else {})
+    if consent is not None:
+        data["consent"] = consent
+    if gpc != "ldu":
+        data["gpc"] = gpc
+    attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    if integrity is None:
+        return f'<script async src="{escape(public_url)}/c.js"{attributes}></script>'
+    pinned = f' integrity="{escape(integrity)}" crossorigin="anonymous"'
+    return f'<script async src="{escape(public_url)}/{PINNED}"{pinned}{attributes}></script>'
 
 
 def policy_sources(

@@ -26,8 +26,9 @@ from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
 from relay.web.keys import conversion_keys, signing_keys
 from relay.web.pages import open_pages
+from relay.web.rates import Rates
 from relay.web.routes import routes
-from relay.web.script import load_script
+from relay.web.script import load_scripts
 from relay.web.signin import open_sign_in
 
 PRUNE_SECONDS: Final = 3_600.0
@@ -75,10 +76,11 @@ def create_app(
     app.state.clock_ms = clock_ms
     app.state.steady_ms = steady_ms
     app.state.pages = open_pages(find_assets("templates"))
-    app.state.script = load_script(static)
+    app.state.scripts = load_scripts(static)
     app.state.sign_in = open_sign_in(settings, environ)
     app.state.signing_keys = signing_keys(settings, environ)
     app.state.conversion_keys = conversion_keys(settings, environ)
+    app.state.rates = Rates(settings.limits, len(settings.site), lambda: steady_ms() / 1_000)
     app.state.draining = False
     return app
 

@@ -13,6 +13,10 @@ def routes(static: Path) -> list[BaseRoute]:
     return [
         # the snippet's
         Route("/c.js", script.get_script, methods=["GET"]),
+        Route("/c.v1.js", script.get_script, methods=["GET"]),
+        Route("/consent.js", script.get_script, methods=["GET"]),
+        Route("/consent/{name}.js", script.get_script, methods=["GET"]),
+        Route("/ga4.js", script.get_script, methods=["GET"]),
         Route("/v1/events", ingest.post_events, methods=["POST"]),
         Route("/v1/events", origin.preflight, methods=["OPTIONS"]),
         Route("/v1/address", address.get_address, methods=["GET"]),

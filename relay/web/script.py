@@ -1,6 +1,10 @@
-"""`GET /c.js`: the snippet, cached briefly so that a fix reaches every page soon."""
+"""The scripts that pages load: the snippet and its parts, cached briefly so that a fix reaches every page soon.
+
+`/c.v1.js` is the snippet under a name that stands for these bytes: a tag may pin it by its hash.
+"""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -8,9 +12,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relay.tag import PINNED
 from relay.web.errors import error
 
 MAX_AGE_SECONDS: Final = 300
+YEAR_SECONDS: Final = 31_536_000
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,22 +24,29 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     etag: str
 
 
-def load_script(static: Path) -> Script | None:
-    """The built snippet; None where a checkout has not built it yet."""
-    file = static / "js" / "c.js"
-    if not file.is_file():
-        return None
-    body = file.read_bytes()
-    return Script(body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"')
+def load_scripts(static: Path) -> dict[str, Script]:
+    """The built files by their path below `/`; none where a checkout has not built them yet."""
+    folder = static / "js"
+    files = [*folder.glob("*.js"), *folder.glob("consent/*.js")]
+    return {
+        file.relative_to(folder).as_posix(): _script(file.read_bytes())
+        for file in files
+        if file.name != "build.js"
+    }
 
 
 async def get_script(request: Request) -> Response:
-    script: Script | None = request.app.state.script
-    if script is None:
+    scripts: Mapping[str, Script] = request.app.state.scripts
+    name = request.url.path.removeprefix("/")
+    script = scripts.get(name)
+    if script is None and "c.js" not in scripts:
         return error(404, "not_built", "The snippet is not built. Run `make js`, then restart the relay.")
+    if script is None:
+        return error(404, "no_such_script", "The snippet has no such part. Look at the tag's data-consent.")
+    lifetime = f"max-age={YEAR_SECONDS}, immutable" if name == PINNED else f"max-age={MAX_AGE_SECONDS}"
     headers = {
         "etag": script.etag,
-        "cache-control": f"public, max-age={MAX_AGE_SECONDS}",
+        "cache-control": f"public, {lifetime}",
         # The tag stands on other origins' pages, which may ask for `crossorigin` or isolate themselves.
         "access-control-allow-origin": "*",
         "cross-origin-resource-policy": "cross-origin",
@@ -41,6 +54,10 @@ async def get_script(request: Request) -> Response:
     if _known(request.headers.get("if-none-match", ""), script.etag):
         return Response(status_code=304, headers=headers)
     return Response(script.body, media_type="text/javascript", headers=headers)
+
+
+def _script(body: bytes) -> Script:
+    return Script(body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"')
 
 
 def _known(if_none_match: str, etag: str) -> bool:

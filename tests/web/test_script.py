@@ -1,10 +1,11 @@
-"""`GET /c.js`: right type, short cache, and an unchanged file is not sent again."""
+"""`GET /c.js` and its parts: right type, short cache, and an unchanged file is not sent again."""
 
 from pathlib import Path
 
 import pytest
 
-from relay.web.script import Script, load_script
+from relay.assets import find_assets
+from relay.web.script import Script, integrity, load_scripts
 from tests.web.lab import Relay
 
 pytestmark = pytest.mark.anyio
@@ -15,10 +16,10 @@ def script(relay: Relay, tmp_path: Path) -> Script:
     file = tmp_path / "js" / "c.js"
     file.parent.mkdir()
     file.write_text("counterfoil()")
-    loaded = load_script(tmp_path)
-    assert loaded is not None
-    relay.app.state.script = loaded
-    return loaded
+    (file.parent / "c.v1.js").write_text("counterfoil()")
+    relay.app.state.scripts = load_scripts(tmp_path)
+    script: Script = relay.app.state.scripts["c.js"]
+    return script
 
 
 async def test_the_snippet_is_javascript_that_any_page_may_load(relay: Relay, script: Script) -> None:
@@ -43,6 +44,32 @@ async def test_a_changed_snippet_is_sent(relay: Relay, script: Script) -> None:
 
 
 async def test_a_checkout_without_a_built_snippet_says_how_to_build_it(relay: Relay, tmp_path: Path) -> None:
-    relay.app.state.script = load_script(tmp_path)
+    relay.app.state.scripts = load_scripts(tmp_path)
     response = await relay.http.get("/c.js")
     assert (response.status_code, response.json()["error"]["reason"]) == (404, "not_built")
+
+
+async def test_the_pinned_snippet_stays_in_caches(relay: Relay, script: Script) -> None:
+    response = await relay.http.get("/c.v1.js")
+    assert response.content == script.body
+    assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert (
+        response.headers["access-control-allow-origin"] == "*"
+    )  # a hash is checked on readable answers only
+
+
+def test_the_hash_is_what_browsers_check() -> None:
+    """A known value: the SHA-384 of the empty text."""
+    assert integrity(b"") == "sha384-OLBgp1GsljhM2TJ+sbHjaiH9txEUvgdDTAzHv2P24donTt6/529l+9Ua0vFImLlb"
+
+
+async def test_every_part_that_is_built_is_served(relay: Relay) -> None:
+    parts = load_scripts(find_assets("static"))
+    assert {"c.js", "c.v1.js", "consent.js", "ga4.js", "consent/tcf.js", "consent/google.js"} <= set(parts)
+    for name, part in parts.items():
+        assert (await relay.http.get(f"/{name}")).content == part.body
+
+
+async def test_a_part_that_does_not_exist_is_not_found(relay: Relay, script: Script) -> None:
+    response = await relay.http.get("/consent/unheard-of.js")
+    assert (response.status_code, response.json()["error"]["reason"]) == (404, "no_such_script")
