@@ -18,11 +18,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from relay import __version__
+from relay.assets import find_assets
 from relay.cli import main
 from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
 from relay.settings import load_settings
 from relay.store.sqlite import SqliteStore
+from relay.tag import PINNED, integrity
 
 CONFIG = """
 [server]
@@ -237,6 +239,12 @@ def test_the_twin_runs_alone(folder: Path) -> None:
 
 
 # snippet, sign-in
+
+
+def test_snippet_pins_the_script_by_its_hash(folder: Path) -> None:
+    body = (find_assets("static") / "js" / PINNED).read_bytes()
+    said = counterfoil("snippet", "--pinned").stdout
+    assert f'/c.v1.js" integrity="{integrity(body)}"' in said
 
 
 def test_snippet_prints_the_tag_the_stub_and_the_policy(folder: Path) -> None:

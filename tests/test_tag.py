@@ -10,6 +10,19 @@ def test_the_tag_loads_the_snippet_from_the_relay_and_names_the_site() -> None:
     assert tag == '<script async src="https://relay.shop.example/c.js" data-site="demo-shop"></script>'
 
 
+def test_the_tag_asks_for_consent_where_the_site_does() -> None:
+    asked = script_tag("https://relay.shop.example", "demo-shop", consent="tcf", gpc="drop")
+    assert asked.endswith('/c.js" data-site="demo-shop" data-consent="tcf" data-gpc="drop"></script>')
+    assert ' data-consent="">' in script_tag("https://relay.shop.example", "demo-shop", consent="")
+
+
+def test_a_pinned_tag_names_version_and_hash() -> None:
+    """The hash is a known value: the SHA-384 of the empty text."""
+    tag = script_tag("https://relay.shop.example", "demo-shop", integrity=integrity(b""))
+    known = "sha384-OLBgp1GsljhM2TJ+sbHjaiH9txEUvgdDTAzHv2P24donTt6/529l+9Ua0vFImLlb"
+    assert f'src="https://relay.shop.example/c.v1.js" integrity="{known}" crossorigin="anonymous"' in tag
+
+
 def test_nothing_in_the_settings_can_break_out_of_the_tag() -> None:
     tag = script_tag('https://relay.example/"><script>alert(1)</script>', "demo")
     assert tag.count("<script") == tag.count("</script>") == 1
