@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.tag import policy_line, script_tag
+from relay.tag import integrity, policy_line, script_tag
 
 
 def test_the_tag_loads_the_snippet_from_the_relay_and_names_the_site() -> None:
