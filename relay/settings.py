@@ -196,6 +196,32 @@ class Privacy(Section, frozen=True):
             description="Hours that a visitor's address and user agent are kept after the event has ended."
         ),
     ] = 24.0
+    show_addresses: Annotated[
+        Literal["full", "anonymised"],
+        msgspec.Meta(
+            description="How the console shows visitors' addresses: whole, or only their /24 (IPv4) and /48 (IPv6)."
+        ),
+    ] = "full"
+
+
+class Limits(Section, frozen=True):
+    """[limits]: how much one asker may ask; what is over is answered 429 with Retry-After."""
+
+    address_posts_per_minute: Annotated[
+        Count,
+        msgspec.Meta(description="Posts that one IPv4 address or IPv6 /64 may send per minute."),
+    ] = 600
+    site_events_per_minute: Annotated[
+        Annotated[int, msgspec.Meta(ge=20)],  # as many as one post may carry
+        msgspec.Meta(description="Events that the pages of one site may send per minute."),
+    ] = 120_000
+    sign_in_failures_per_minute: Annotated[
+        Count,
+        msgspec.Meta(description="Failed sign-ins per address and minute; 4 times that per hour, 10 times per day."),
+    ] = 5
+    addresses_max: Annotated[
+        Count, msgspec.Meta(description="Addresses whose counts are kept at once; the oldest go first.")
+    ] = 100_000
 
 
 class Pixel(Section, frozen=True):
@@ -316,6 +342,7 @@ class Settings(Section, frozen=True):
     store: StoreSettings = StoreSettings()
     delivery: Delivery = Delivery()
     privacy: Privacy = Privacy()
+    limits: Limits = Limits()
     site: tuple[Site, ...] = ()
 
     def __post_init__(self) -> None:
@@ -339,6 +366,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "store": StoreSettings,
     "delivery": Delivery,
     "privacy": Privacy,
+    "limits": Limits,
 }
 
 

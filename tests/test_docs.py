@@ -19,12 +19,14 @@ from relay.event.outcome import (
     BODY_SENTENCES,
     BODY_STATUS,
     FATE_SENTENCES,
+    RATE_SENTENCES,
     REFUSAL_SENTENCES,
     AddressReason,
     BodyReason,
     BrowserState,
     Fate,
     FateReason,
+    RateReason,
     Refusal,
 )
 from relay.event.verdict import Profile
@@ -108,6 +110,13 @@ def test_every_refusal_of_an_address_token_is_documented_with_what_to_do(reason:
 def test_every_refusal_of_an_event_is_documented_with_what_to_do(reason: Refusal) -> None:
     (row,) = [row for row in rows("refusals") if row[0] == f"`{reason}`" and len(row) == 3]
     assert row[1] == REFUSAL_SENTENCES[reason]
+    assert row[2]
+
+
+@pytest.mark.parametrize("reason", list(RateReason))
+def test_every_429_is_documented_with_what_to_do(reason: RateReason) -> None:
+    (row,) = [row for row in rows("refusals") if row[0] == f"`{reason}`"]
+    assert row[1] == RATE_SENTENCES[reason]
     assert row[2]
 
 

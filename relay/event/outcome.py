@@ -231,6 +231,21 @@ ADDRESS_SENTENCES: Final[dict[AddressReason, str]] = {
 }
 
 
+class RateReason(StrEnum):
+    """Why a request was answered 429 before it was looked at. Nothing of it was stored."""
+
+    ADDRESS = "address_rate"
+    SITE = "site_rate"
+    SIGN_IN = "sign_in_rate"
+
+
+RATE_SENTENCES: Final[dict[RateReason, str]] = {
+    RateReason.ADDRESS: "Too many posts from this address. Come back after the seconds in Retry-After.",
+    RateReason.SITE: "The site has used up its events of this minute. Come back after the seconds in Retry-After.",
+    RateReason.SIGN_IN: "Too many sign-ins have failed. Come back after the seconds in Retry-After.",
+}
+
+
 class AttemptOutcome(StrEnum):
     """How one call to Graph ended. An attempt without one was cut short: its send is ambiguous."""
 

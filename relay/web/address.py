@@ -28,6 +28,7 @@ from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
 from relay.web.ingest import known_site, page_origin, request_facts
 from relay.web.origin import origin_of
+from relay.web.rates import Limited, Rates, asker
 
 NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
@@ -40,9 +41,14 @@ class AddressToken(msgspec.Struct, frozen=True, kw_only=True):
 async def get_address(request: Request) -> Response:
     """A token for a page of the site, readable by that page alone."""
     settings: Settings = request.app.state.settings
+    rates: Rates = request.app.state.rates
     try:
+        if (who := asker(request_facts(request, request.app.state.clock_ms()), settings)) is not None:
+            rates.addresses.take(who)
         site = known_site(settings, request.query_params.get("site", ""))
         page = page_origin(origin_of(request.headers), site)
+    except Limited as limited:
+        response = rates.answer(limited)
     except WireError as refused:
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     else:

@@ -32,6 +32,7 @@ from relay.web.cookies import renew_cookies
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
 from relay.web.origin import allow, is_allowed, origin_of
+from relay.web.rates import Limited, Rates, asker
 
 log = structlog.get_logger("relay.web")
 
@@ -67,14 +68,20 @@ async def post_events(request: Request) -> Response:
     settings: Settings = request.app.state.settings
     origin = origin_of(request.headers)
     site_key = ""  # an unknown key is not counted by name: the sender could make up any number of them
+    rates: Rates = request.app.state.rates
     try:
-        check_content(request.headers)
-        received_ms = request.app.state.clock_ms()
+        facts = request_facts(request, request.app.state.clock_ms())
+        if (who := asker(facts, settings)) is not None:
+            rates.addresses.take(who)
+        check_head(request.headers)
         post = parse_body(await read_body(request))
         site = known_site(settings, post.site_key)
         site_key = site.key
         page = page_origin(origin, site)
-        response = await take(request, site, page, post.events, request_facts(request, received_ms))
+        rates.sites.take(site.key, len(post.events))
+        response = await take(request, site, page, post.events, facts)
+    except Limited as limited:
+        response = rates.answer(limited)
     except WireError as refused:
         await _count(request, site_key, [refused.reason])
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
@@ -93,13 +100,21 @@ async def post_events(request: Request) -> Response:
     return response
 
 
-def check_content(headers: Headers) -> None:
-    """Text or JSON, uncompressed: a small body must not unfold into a large one."""
+def check_head(headers: Headers) -> None:
+    """What can be refused before the body is read: a page's text or JSON, uncompressed, of a size we take.
+
+    A compressed body of that size could unfold into a large one.
+    """
+    if origin_of(headers) is None:
+        raise WireError(BodyReason.ORIGIN_MISSING)
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in CONTENT_TYPES:
         raise WireError(BodyReason.CONTENT_TYPE)
     if "content-encoding" in headers:
         raise WireError(BodyReason.CONTENT_ENCODING)
+    length = headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length[:20]) > BODY_MAX_BYTES:
+        raise WireError(BodyReason.BODY_TOO_LARGE)
 
 
 async def read_body(request: Request) -> bytes:
@@ -177,9 +192,7 @@ def check_event(
     event = parse_event(raw, pixel_ids=site.pixel_ids())
     if isinstance(event, Refused):
         return event
-    return enrich(
-        event, facts, site, settings=settings, signing_keys=keys.relay, conversion_keys=keys.shop
-    )
+    return enrich(event, facts, site, settings=settings, signing_keys=keys.relay, conversion_keys=keys.shop)
 
 
 def summary(

@@ -18,8 +18,10 @@ from starlette.responses import RedirectResponse, Response
 from relay.settings import Settings
 from relay.web.errors import error
 from relay.web.headers import NO_STORE
+from relay.web.ingest import request_facts
 from relay.web.keys import signing_keys
 from relay.web.pages import show
+from relay.web.rates import Limited, Rates, asker
 
 CODE_SECONDS: Final = 15 * 60
 SESSION_SECONDS: Final = 8 * 60 * 60
@@ -112,8 +114,15 @@ async def get_sign_in(request: Request) -> Response:
         return show(request, SIGN_IN_PAGE, view="ask")
     sign_in: SignIn = request.app.state.sign_in
     now_ms: int = request.app.state.clock_ms()
+    rates: Rates = request.app.state.rates
+    who = asker(request_facts(request, now_ms), request.app.state.settings) or "local"
+    try:
+        rates.sign_ins.check(who)
+    except Limited as limited:
+        return rates.answer(limited)
     token = sign_in.check("code", code, now_ms)
     if token is None:
+        rates.sign_ins.take(who)
         return show(request, SIGN_IN_PAGE, view="refused", status=403)
     sign_in.spend(token, now_ms)
     # A page that goes on by itself, not a redirect: after a click in a chat or a ticket, browsers keep a
