@@ -7,6 +7,7 @@ number, a GTIN or a timestamp is no phone number: bare digits count as one only 
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote, unquote_plus, urlsplit
@@ -73,6 +74,22 @@ _PHONES: Final = frozenset(
         "whatsapp",
     }
 )
+# All that personal_kind looks for holds one of these, in lower case: the last ones are parts of _PHONES.
+_SIGNS: Final = (
+    "@",
+    "\uff20",
+    "%",
+    "+",
+    "(",
+    "cell",
+    "fax",
+    "handy",
+    "mobil",
+    "msisdn",
+    "ph",
+    "tel",
+    "whatsapp",
+)
 _NUMBERS: Final = frozenset({"nb", "no", "nr", "num", "number", "nummer"})
 
 
@@ -96,7 +113,7 @@ def personal_kind(text: str, name: str = "") -> Kind | None:
     for plain in _decoded(text):
         if "@" in plain and _has_e_mail(plain):
             return "an e-mail address"
-        if _has_phone(plain) or (name and _DIALLED.fullmatch(plain.strip()) and _names_a_phone(name)):
+        if _has_phone(plain) or (name and _is_dialled(plain, name)):
             return "a phone number"
     return None
 
@@ -105,14 +122,15 @@ def scrub(event: BrowserEvent) -> Scrubbed:
     """The event as it may be stored. Name and id are not looked at: changing them would part the halves."""
     url, in_url = _address(event.url, "url")
     referrer, in_referrer = _address(event.referrer, "referrer") if event.referrer else (None, _NOTHING)
-    custom_data, in_data = _value(event.custom_data, "custom_data", "")
+    data = event.custom_data
+    custom_data, in_data = (
+        _members(data, "custom_data") if _may_hold(msgspec.json.encode(data).decode()) else (data, _NOTHING)
+    )
     pixel, in_pixel = _report(event.pixel)
     removed = in_url | in_referrer | in_data | in_pixel
     if not removed:
         return Scrubbed(event, _NOTHING)
-    event = msgspec.structs.replace(
-        event, url=url, referrer=referrer, custom_data=custom_data or {}, pixel=pixel
-    )
+    event = msgspec.structs.replace(event, url=url, referrer=referrer, custom_data=custom_data, pixel=pixel)
     return Scrubbed(event, dict(islice(removed.items(), PLACES_MAX)))
 
 
@@ -156,6 +174,11 @@ def _is_valid(number: str) -> bool:
         return False
 
 
+def _is_dialled(text: str, name: str) -> bool:
+    return _DIALLED.fullmatch(text.strip()) is not None and _names_a_phone(name)
+
+
+@lru_cache(maxsize=1_024)
 def _names_a_phone(name: str) -> bool:
     """`customer_phone` and `mobileNumber` do; `phone_case_sku` does not."""
     words = [word.lower() for word in _WORD.findall(name)]
@@ -164,8 +187,16 @@ def _names_a_phone(name: str) -> bool:
     return bool(words) and words[-1] in _PHONES
 
 
+def _may_hold(text: str) -> bool:
+    """Whether it is worth looking closely: nothing that `personal_kind` finds is without one of the signs."""
+    text = text.lower()
+    return any(sign in text for sign in _SIGNS)
+
+
 def _address(url: str, place: str) -> tuple[str, dict[str, Kind]]:
     """A web address with the parts taken out that hold contact data; letter for letter as it was elsewhere."""
+    if not _may_hold(url):
+        return url, _NOTHING
     parts = urlsplit(url)
     removed: dict[str, Kind] = {}
     netloc = parts.netloc
@@ -248,6 +279,8 @@ def _items(items: list[Any], place: str, name: str) -> _Found:
 def _report(report: PixelReport) -> tuple[PixelReport, dict[str, Kind]]:
     """The browser leg's own texts: the evidence, and what was read off the Pixel's request."""
     removed: dict[str, Kind] = {}
+    if not _may_hold(msgspec.json.encode(report).decode()):
+        return report, _NOTHING
     if kind := personal_kind(report.evidence):
         report = msgspec.structs.replace(report, evidence="")
         removed["pixel.evidence"] = kind
