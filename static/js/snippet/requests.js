@@ -85,11 +85,9 @@ const follow = guard(
 
 /**
  * Look at each use of a method or setter before it happens, and at its answer; what it does stays as it was.
- * @param {object} owner
- * @param {string} name
- * @param {(self: any, args: any[]) => ((answer: any) => void) | void} look
+ * @type {(owner: object, name: string, look: (self: any, args: any[]) => ((answer: any) => void) | void) => void}
  */
-const watch = (owner, name, look) => {
+const watch = guard((owner, name, look) => {
   const descriptor = /** @type {any} */ (Object.getOwnPropertyDescriptor(owner, name));
   const kind = descriptor.set ? 'set' : 'value';
   const native = descriptor[kind];
@@ -100,7 +98,7 @@ const watch = (owner, name, look) => {
     return answer;
   };
   Object.defineProperty(owner, name, descriptor);
-};
+});
 
 /** Called once, before the Pixel sends anything. */
 export const watchRequests = () => {
