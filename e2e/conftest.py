@@ -6,22 +6,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
-from e2e.lab import PIXEL, SECOND_PIXEL, USER_AGENT, Lab, open_lab
+from e2e.lab import CHROMIUM_ARGUMENTS, PIXEL, SECOND_PIXEL, Lab, open_lab
 from relay.sandbox.browser import find_chromium
 from relay.settings import Delivery
 
 # Long enough for any answer of a loopback Pixel, short enough for a test.
 QUICK = Delivery(hold_pending_seconds=4, hold_undispatched_seconds=9)
 
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--ignore-certificate-errors",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
-]
+LOOPBACK_NAMES = "--host-resolver-rules=MAP *.example 127.0.0.1"
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +24,16 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS)
+    chromium = playwright.chromium.launch(
+        executable_path=find_chromium(), args=[*CHROMIUM_ARGUMENTS, LOOPBACK_NAMES]
+    )
     yield chromium
     chromium.close()
 
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    # Headless Chromium calls itself HeadlessChrome, which is on the crawler list: a shop's visitor does not.
-    fresh = browser.new_context(user_agent=USER_AGENT)
+    fresh = browser.new_context()
     yield fresh
     fresh.close()
 

@@ -6,10 +6,11 @@ port, so that cookies, CORS, secure contexts and same-site rules are those of a 
 
 import asyncio
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from relay.sandbox.browser import USER_AGENT
 from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
 from relay.twin.app import create_twin
 from relay.web.app import create_app
@@ -31,8 +33,14 @@ SITE = "demo-shop"
 PIXEL = "1234567890"
 SECOND_PIXEL = "2222222222"
 ENVIRON = {"COUNTERFOIL_LAB_TOKEN": "EAAlab"}
-USER_AGENT = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--ignore-certificate-errors",
+    f"--user-agent={USER_AGENT}",  # not by Playwright's context, which a beacon at unload does not obey
 )
 SHOP_HOST, RELAY_HOST, META_HOST = "shop.example", "relay.shop.example", "meta.example"
 
@@ -167,7 +175,7 @@ class Shop:
 class Lab:
     """Everything that a browser test needs, by name."""
 
-    def __init__(self, folder: Path, *, delivery: Delivery, pixels: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, *, delivery: Delivery, pixels: tuple[str, ...], site: Json) -> None:
         shop, relay, meta, meta_plain = (loopback_listener() for _ in range(4))
         self.shop_url = f"https://{SHOP_HOST}:{shop.getsockname()[1]}"
         self.relay_url = f"https://{RELAY_HOST}:{relay.getsockname()[1]}"
@@ -182,6 +190,7 @@ class Lab:
                     key=SITE,
                     origins=(self.shop_url,),
                     pixels=tuple(Pixel(id=pixel, token_env="COUNTERFOIL_LAB_TOKEN") for pixel in pixels),
+                    **site,
                 ),
             ),
         )
@@ -251,6 +260,11 @@ class Lab:
         state: Json = self.http.get("/twin/state").raise_for_status().json()
         return state
 
+    def refused(self) -> dict[str, int]:
+        """How many events the relay refused, by reason: all that is kept of them."""
+        with closing(sqlite3.connect(f"file:{self.settings.store.path}?mode=ro", uri=True)) as store:
+            return dict(store.execute("SELECT substr(what, 9), n FROM total WHERE what LIKE 'refused:%'"))
+
     def half(self, half: str, event_name: str) -> list[Json]:
         return [event for event in self.meta()[half] if event["event_name"] == event_name]
 
@@ -268,9 +282,10 @@ class Lab:
 
 @contextmanager
 def open_lab(
-    folder: Path, *, delivery: Delivery | None = None, pixels: tuple[str, ...] = (PIXEL,)
+    folder: Path, *, delivery: Delivery | None = None, pixels: tuple[str, ...] = (PIXEL,), **site: Any
 ) -> Iterator[Lab]:
-    lab = Lab(folder, delivery=delivery or Delivery(), pixels=pixels)
+    """`site` are further settings of the one site."""
+    lab = Lab(folder, delivery=delivery or Delivery(), pixels=pixels, site=site)
     try:
         yield lab
     finally:
@@ -278,6 +293,7 @@ def open_lab(
 
 
 __all__ = [
+    "CHROMIUM_ARGUMENTS",
     "ENVIRON",
     "PIXEL",
     "SECOND_PIXEL",

@@ -19,7 +19,9 @@ PHONE: Final = (390, 844)
 async def take_all() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_sandbox(Path(folder), None) as sandbox, async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+            browser = await playwright.chromium.launch(
+                executable_path=find_chromium(), args=["--no-sandbox", f"--user-agent={USER_AGENT}"]
+            )
             event_id = await buy(browser, sandbox)
             for name, (width, height), scheme in (
                 ("receipt", DESKTOP, "light"),
@@ -36,7 +38,7 @@ async def take_all() -> None:
 
 
 async def buy(browser: Browser, sandbox: Sandbox) -> str:
-    page = await browser.new_page(user_agent=USER_AGENT)
+    page = await browser.new_page()
     await page.goto(f"{sandbox.shop}/?fbclid=IwAR2example")
     await page.wait_for_function("window.fbq && !!window.fbq.callMethod && !window.counterfoil.q")
     await page.get_by_role("button", name="Buy").click()

@@ -19,7 +19,8 @@ from relay.sandbox.shop import CURRENCY, PRODUCTS, Links
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 
 # Headless Chromium calls itself HeadlessChrome, which is on the crawler list, and crawlers are recorded, not
-# sent. The check is about an ordinary visitor, so it says what an ordinary Chromium says.
+# sent. The check is about an ordinary visitor, so it says what an ordinary Chromium says: by the browser's own
+# argument, since what Playwright sets for a context or a page is not obeyed by a beacon at unload.
 USER_AGENT: Final = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 )
@@ -52,13 +53,15 @@ async def buying_in_browser(chromium: str, shop: str) -> AsyncIterator[str]:
     """Walk through the shop as a visitor does, and buy; gives the event_id while the page is open."""
     from playwright.async_api import Error, async_playwright
 
-    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium's own sandbox refuses to run as root
+    arguments = [f"--user-agent={USER_AGENT}"]
+    if not os.geteuid():
+        arguments.append("--no-sandbox")  # Chromium's own sandbox refuses to run as root
     try:
         async with (
             async_playwright() as playwright,
-            await playwright.chromium.launch(executable_path=chromium, args=sandbox) as browser,
+            await playwright.chromium.launch(executable_path=chromium, args=arguments) as browser,
         ):
-            page = await browser.new_page(user_agent=USER_AGENT)
+            page = await browser.new_page()
             await page.goto(f"{shop}/product/{PRODUCTS[1].id}")
             await page.get_by_role("button", name="Add to cart").click()
             await page.get_by_role("link", name="Go to the cart").click()
