@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 import httpx
@@ -78,19 +79,26 @@ class Graph:
 
     async def twin_arrivals(self, event_id: str) -> Json | None:
         """What a Meta twin saw of this event_id; None where the other end is Meta, or says nothing."""
+        return await self._ask_twin("state", {"event_id": event_id})
+
+    async def twin_addresses(self) -> Json | None:
+        """How the two addresses of all pairs agree that a Meta twin has seen; None as above."""
+        return await self._ask_twin("addresses", {})
+
+    async def _ask_twin(self, what: str, query: Mapping[str, str]) -> Json | None:
         if httpx.URL(self._url).host.endswith("facebook.com"):
             return None
         try:
             async with (
                 asyncio.timeout(TWIN_SECONDS),
                 self._client.stream(
-                    "GET", f"{self._url}/twin/state", params={"event_id": event_id}, follow_redirects=False
+                    "GET", f"{self._url}/twin/{what}", params=query, follow_redirects=False
                 ) as response,
             ):
                 body = await _bounded(response, TWIN_STATE_MAX_BYTES)
             return msgspec.json.decode(body, type=Json) if response.status_code == 200 else None
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError):
-            return None  # the receipt is complete without it
+            return None  # the page is complete without it
 
     async def aclose(self) -> None:
         await self._client.aclose()

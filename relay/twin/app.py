@@ -20,6 +20,7 @@ from relay.event.verdict import SameSource
 from relay.twin.answers import refusal
 from relay.twin.body import BodyError, read_body
 from relay.twin.connection import peer_address
+from relay.twin.diagnostics import address_ways
 from relay.twin.events_manager import diagnostics_page, overview_page, stylesheet_and_script, test_events_page
 from relay.twin.faults import Endpoint, Fault, FaultScript, perform
 from relay.twin.graph import receive_call, unknown_path
@@ -59,6 +60,7 @@ def create_twin(
             Route("/diagnostics", diagnostics_page, methods=["GET"]),
             Route("/assets/{name}", stylesheet_and_script, methods=["GET"]),
             Route("/twin/state", _state, methods=["GET", "DELETE"]),
+            Route("/twin/addresses", _addresses, methods=["GET"]),
             Route("/twin/faults", _faults, methods=["GET", "POST", "DELETE"]),
             Route("/tr/", _scripted(_pixel), methods=["GET", "POST"]),
             Route("/tr", _scripted(_pixel), methods=["GET", "POST"]),
@@ -125,6 +127,10 @@ async def _state(request: Request) -> Response:
         state.clear()
         return Response(status_code=204)
     return _json(state.snapshot(request.query_params.get("event_id")))
+
+
+async def _addresses(request: Request) -> Response:
+    return _json({"ways": address_ways(_twin(request).state.events)})
 
 
 async def _faults(request: Request) -> Response:

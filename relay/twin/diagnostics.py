@@ -4,13 +4,14 @@ The titles of the two address findings are those that Meta's quality API is docu
 ours.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from relay.event.address import Family
 from relay.event.verdict import Source
 from relay.twin.rules import is_amount, is_currency
 from relay.twin.state import Received
@@ -85,6 +86,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return 100 * self.affected / self.total
 
 
+class AddressWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Pairs whose Pixel's request came over one family, and whose server event names an address of the other."""
+
+    pixel: Family
+    server: Family
+    pairs: int
+    same: int  # of these, those with one and the same address
+
+
 def findings(events: Sequence[Received]) -> list[Finding]:
     """Every finding that affects at least one event, the widest first."""
     found = [*_address_findings(_pairs(events)), *_id_findings(events), *_money_findings(events)]
@@ -119,6 +129,25 @@ def _address_findings(pairs: Sequence[Pair]) -> list[Finding]:
         _finding(Trouble.IP_MISMATCH, differing, len(known)),
         _finding(Trouble.IPV4_FOR_IPV6, old_family, len(over_ipv6)),
     ]
+
+
+def address_ways(events: Iterable[Received]) -> list[AddressWay]:
+    """Pairs of which both halves name an address, by the two families; the commonest first."""
+    pairs: Counter[tuple[Family, Family]] = Counter()
+    same: Counter[tuple[Family, Family]] = Counter()
+    for browser, server in _pairs(events):
+        if browser.ip and server.ip:
+            way = (_family(browser.ip), _family(server.ip))
+            pairs[way] += 1
+            same[way] += browser.ip == server.ip
+    return [
+        AddressWay(pixel=way[0], server=way[1], pairs=number, same=same[way])
+        for way, number in pairs.most_common()
+    ]
+
+
+def _family(address: str) -> Family:
+    return "ipv6" if ":" in address else "ipv4"
 
 
 def _id_findings(events: Sequence[Received]) -> list[Finding]:

@@ -9,6 +9,7 @@ from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fa
 from relay.event.records import BrowserLeg, Json, PixelSeen
 from relay.event.verdict import PairVerdict, Profile, ServerSend, pair_verdicts
 from relay.store.protocol import Attempt, FateRecord, PixelState, Status, StoredReceipt
+from relay.web.address_view import Addresses, addresses_of, shown, shown_twin
 from relay.web.compare import Compared, compare
 from relay.web.timeline import Moment, timeline
 from relay.web.twin_view import TwinState, read_twin
@@ -101,6 +102,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     order: Order
     browser: Browser | None
     server: Server
+    addresses: Addresses
     compared: tuple[Compared, ...]
     timeline: tuple[Moment, ...]
     verdicts: tuple[Verdict, ...]
@@ -121,21 +123,27 @@ class ReceiptsOfEvent(msgspec.Struct, frozen=True, kw_only=True):
     twin_counted: dict[str, dict[str, int]] | None  # dedup profile → event name → events, over all pixels
 
 
-def receipts_of_event(event_id: str, found: Sequence[StoredReceipt], state: Json | None) -> ReceiptsOfEvent:
-    """`state` is a twin's `/twin/state` for this event_id; None where Meta itself is the other end."""
+def receipts_of_event(
+    event_id: str, found: Sequence[StoredReceipt], state: Json | None, *, anonymised: bool = False
+) -> ReceiptsOfEvent:
+    """`state` is a twin's `/twin/state` for this event_id; None where Meta itself is the other end.
+
+    `anonymised`: of visitors' addresses only their networks are told.
+    """
     twin = read_twin(state)
     return ReceiptsOfEvent(
         event_id=event_id,
-        receipts=tuple(receipt(stored, twin) for stored in found),
+        receipts=tuple(receipt(stored, twin, anonymised=anonymised) for stored in found),
         twin_counted=twin.counted if twin else None,
     )
 
 
-def receipt(stored: StoredReceipt, twin: TwinState | None) -> Receipt:
+def receipt(stored: StoredReceipt, twin: TwinState | None, *, anonymised: bool = False) -> Receipt:
     row, leg = stored.row, stored.legs[-1] if stored.legs else None
     saw = twin.of(row.pixel, row.event_name) if twin else None
     seen = next((each.seen for each in reversed(stored.legs) if each.seen is not None), None)
-    compared = compare(stored, seen, saw.browser[0] if saw and saw.browser else None)
+    arrived = saw.browser[0] if saw and saw.browser else None
+    compared = compare(stored, seen, arrived)
     sends = server_sends(stored.attempts)
     order = order_of(leg, sends)
     verdicts = verdicts_of(leg, sends, compared)
@@ -152,7 +160,8 @@ def receipt(stored: StoredReceipt, twin: TwinState | None) -> Receipt:
         headline=f"{order.sentence} {outcome_sentence(stored, sends, verdicts)}",
         order=order,
         browser=browser_half(stored.legs),
-        server=server_half(stored, deciding),
+        server=server_half(stored, deciding, anonymised=anonymised),
+        addresses=addresses_of(stored, arrived, anonymised=anonymised),
         compared=compared,
         timeline=timeline(stored, leg, deciding),
         verdicts=verdicts,
@@ -162,7 +171,7 @@ def receipt(stored: StoredReceipt, twin: TwinState | None) -> Receipt:
         duplicates=stored.duplicates,
         why=stored.why,
         parked=stored.parked,
-        twin=saw,
+        twin=shown_twin(saw, anonymised=anonymised) if saw else None,
     )
 
 
@@ -183,10 +192,10 @@ def browser_half(legs: Sequence[BrowserLeg]) -> Browser | None:
     )
 
 
-def server_half(stored: StoredReceipt, deciding: Attempt | None) -> Server:
+def server_half(stored: StoredReceipt, deciding: Attempt | None, *, anonymised: bool) -> Server:
     return Server(
         event=stored.server_event,
-        client_ip_address=stored.client_ip_address,
+        client_ip_address=shown(stored.client_ip_address, anonymised=anonymised),
         client_user_agent=stored.client_user_agent,
         # No website event is accepted without a user agent, so one that has none has been pruned.
         forgotten=stored.client_user_agent is None,

@@ -88,8 +88,14 @@ async def read_receipts(request: Request) -> ReceiptsOfEvent:
     store: Store = request.app.state.store
     graph: Graph = request.app.state.graph
     event_id: str = request.path_params["event_id"]
+    settings: Settings = request.app.state.settings
     found = await store.find(event_id)
-    return receipts_of_event(event_id, found, await graph.twin_arrivals(event_id) if found else None)
+    return receipts_of_event(
+        event_id,
+        found,
+        await graph.twin_arrivals(event_id) if found else None,
+        anonymised=settings.privacy.show_addresses == "anonymised",
+    )
 
 
 async def read_list(store: Store, filters: Filters) -> ReceiptList:

@@ -5,7 +5,18 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from relay.web import address, address_echo, health, ingest, issues, origin, receipts, script, signin
+from relay.web import (
+    address,
+    address_echo,
+    addresses,
+    health,
+    ingest,
+    issues,
+    origin,
+    receipts,
+    script,
+    signin,
+)
 
 
 def routes(static: Path) -> list[BaseRoute]:
@@ -32,6 +43,8 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/receipts/{event_id:path}", signed_in(receipts.receipt_page), methods=["GET"]),
         Route("/api/receipts", signed_in(receipts.list_json), methods=["GET"]),
         Route("/api/receipts/{event_id:path}", signed_in(receipts.receipt_json), methods=["GET"]),
+        Route("/addresses", signed_in(addresses.addresses_page), methods=["GET"]),
+        Route("/api/addresses", signed_in(addresses.addresses_json), methods=["GET"]),
         Route("/issues", signed_in(issues.issues_page), methods=["GET"]),
         Route("/api/issues", signed_in(issues.issues_json), methods=["GET"]),
         Mount("/static/css", StaticFiles(directory=static / "css")),

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from relay.event.address import Family
 from relay.event.records import Json
 
 
@@ -41,5 +42,26 @@ class TwinState(msgspec.Struct, frozen=True, kw_only=True):
 def read_twin(state: Json | None) -> TwinState | None:
     try:
         return None if state is None else msgspec.convert(state, TwinState)
+    except msgspec.ValidationError:
+        return None
+
+
+class AddressWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Pairs whose Pixel's request came over one family, and whose server event names an address of the other."""
+
+    pixel: Family
+    server: Family
+    pairs: int
+    same: int  # of these, those with one and the same address
+
+
+class _TwinAddresses(msgspec.Struct, frozen=True):
+    ways: tuple[AddressWay, ...]
+
+
+def read_twin_addresses(state: Json | None) -> tuple[AddressWay, ...] | None:
+    """What a twin says of the addresses of all pairs; None where it says nothing, or is none."""
+    try:
+        return None if state is None else msgspec.convert(state, _TwinAddresses).ways
     except msgspec.ValidationError:
         return None
