@@ -114,6 +114,7 @@ async def test_the_cookie_domain_follows_the_public_suffix_list(
     [
         ("192.0.2.1", "192.0.77.9", Status.OK, "first halves agree"),
         ("192.0.2.1 2001:db8::1", "192.0.2.9 2001:db8::f00d:1", Status.OK, "first halves agree"),
+        ("192.0.2.1", "192.1.2.1", Status.WARN, "192.1.2.1 shares its first half with none"),
         ("192.0.2.1", "198.51.100.1", Status.WARN, "198.51.100.1 shares its first half with none"),
         ("192.0.2.1 2001:db8::1", "192.0.2.9 2001:db8:0:1::1", Status.WARN, "2001:db8:0:1::1 shares"),
         ("192.0.2.1", "192.0.2.9 2001:db8::1", Status.WARN, "2001:db8::1 shares its first half with none"),

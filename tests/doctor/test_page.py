@@ -187,6 +187,21 @@ async def test_each_missing_source_is_named(directive: str, source: str, status:
     assert (finding.status, finding.fix) == (status, f"Add to the page's policy: {directive} {source}")
 
 
+@pytest.mark.parametrize(
+    ("nonces", "status"),
+    [(("abc", "abc"), Status.OK), (("abc", None), Status.FAIL), ((None, "abc"), Status.FAIL)],
+)
+async def test_a_strict_policy_needs_its_nonce_on_the_tag_and_on_the_base_code(
+    nonces: tuple[str | None, str | None], status: Status
+) -> None:
+    tag, meta = (
+        html.replace("<script", f'<script nonce="{nonce}"') if nonce else html
+        for html, nonce in zip((TAG, META), nonces, strict=True)
+    )
+    headers = {"content-security-policy": "script-src 'nonce-abc' 'strict-dynamic'"}
+    assert (await look(tag + meta, headers=headers))[Check.CSP].status is status
+
+
 async def test_an_address_host_must_be_in_the_policy_too() -> None:
     hosts = AddressHosts(ipv6="https://v6.shop.example")
     policy = policy_line(RELAY).replace("script-src", "script-src 'unsafe-inline'")

@@ -64,6 +64,7 @@ def test_the_nearest_directive_decides(policy: str, directive: str, yes: bool) -
 def test_every_policy_must_allow_it() -> None:
     need = Need(directive="img-src", source="s", url="https://www.facebook.com/tr/")
     assert lacking(parse_policies(["img-src *, img-src 'none'"], []), [need], PAGE) == [need]
+    assert lacking(parse_policies(["img-src 'none', img-src *"], []), [need], PAGE) == [need]
     assert lacking(parse_policies(["img-src *"], ["img-src 'none'"]), [need], PAGE) == [need]
     assert lacking(parse_policies(["img-src *"], ["img-src https:"]), [need], PAGE) == []
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -92,6 +93,24 @@ async def test_somebody_else_at_public_url_fails() -> None:
     own, foreign = await instead(check_cors, page)
     assert (own.status, foreign.status) == (Status.FAIL, Status.OK)
     assert "the preflight got HTTP 200" in own.seen
+
+
+async def test_a_firewall_that_answers_posts_with_the_right_headers_is_told() -> None:
+    headers = {"access-control-allow-origin": ORIGIN, "access-control-allow-credentials": "true"}
+
+    def answer(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        return PlainTextResponse("Bad request, id 7", 400, headers)
+
+    app = Starlette(routes=[Route("/v1/events", answer, methods=["POST", "OPTIONS"])])
+    async with served(app) as port, network_of() as network:
+        subject = subject_of(settings_for(Path(), f"http://127.0.0.1:{port}"))
+        own, _ = await check_cors(subject, network)
+    assert (own.status, own.seen) == (
+        Status.FAIL,
+        "an empty post was answered by somebody else: HTTP 400 Bad request, id 7",
+    )
 
 
 async def test_a_redirect_says_where_public_url_has_moved() -> None:
