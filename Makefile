@@ -73,5 +73,9 @@ bench: dev  ## the measured claims, as ratios in one run
 screenshots: browser  ## the pictures of the documentation
 	$(BIN)/python -m e2e.screenshots
 
+soak: dev  ## ten minutes of load with faults, then 200 kills: nothing lost
+	$(BIN)/python -m bench.soak
+	$(BIN)/python -m bench.soak --kills 200
+
 clean:  ## remove what make has made
 	rm -rf $(VENV) node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis counterfoil-data test-output
