@@ -33,7 +33,7 @@ async def _records(subject: Subject, network: Network, host: str) -> Finding:
         name = await network.name(host)
     except NoAnswer as silent:
         return skipped(Check.DNS, host, str(silent), RESOLVER)
-    seen = f"{host}: {_list(name.addresses) or 'no address'}"
+    seen = _list(name.addresses) or "no address"
     private = [address for address in name.addresses if not is_public(address)]
     if private and not subject.in_laboratory:
         fix = f"Publish {host} with addresses that visitors can reach, instead of {_list(private)}."
@@ -56,7 +56,7 @@ async def _of_one_family(network: Network, host: str, version: Version) -> Findi
     except NoAnswer as silent:
         return skipped(Check.DNS, host, str(silent), RESOLVER)
     wanted, other = RECORDS[version], RECORDS[10 - version]
-    seen = f"{host}: {_list(name.addresses) or 'no address'}"
+    seen = _list(name.addresses) or "no address"
     if not name.of(version):
         fix = f"Publish {wanted} for {host}, or take it out of [site.address_hosts]."
         return warned(Check.DNS, host, f"{seen}; no {wanted} record", fix)

@@ -7,31 +7,48 @@ from urllib.parse import urlsplit
 from relay.doctor.finding import Check, Finding, failed, warned, well
 from relay.doctor.markup import Markup
 from relay.doctor.network import Answer
-from relay.doctor.policy import Need, blocked_inline, hash_source, lacking, parse_policies
+from relay.doctor.policy import (
+    Directives,
+    Need,
+    amended,
+    blocks_inline,
+    hash_source,
+    lacking,
+    parse_policies,
+)
 from relay.doctor.subject import Subject
 from relay.tag import META_PIXEL, META_SCRIPTS, policy_sources
 
-LONG_EVENTS_ONLY: Final = {
-    "form-action",
-    "frame-src",
-}  # an event of 2,048 characters or more leaves by a form
+# An event of 2,048 characters or more leaves Chromium by a form, others do not.
+LONG_EVENTS_ONLY: Final = {"form-action", "frame-src"}
 
 
 def judge_policy(subject: Subject, page: Markup, answer: Answer) -> Finding:
     policies = parse_policies(answer.headers.get_list("content-security-policy"), page.policies)
     if not policies:
         return well(Check.CSP, page.url, "no policy is enforced")
-    sources: dict[str, list[str]] = {}
-    for need in lacking(policies, [*needs(subject, page)], page.url):
-        sources.setdefault(need.directive, []).append(need.source)
-    code = page.base_code()
-    if code is not None and code.src is None and blocked_inline(policies, code):
-        sources.setdefault("script-src", []).append(f"{hash_source(code)} (or a nonce, for Meta's base code)")
-    if not sources:
+    found = [(policy, _blocked(subject, page, policy)) for policy in policies]
+    lacks = [_line(directive, named) for _, sources in found for directive, named in sources.items()]
+    if not lacks:
         return well(Check.CSP, page.url, "the policy allows what the snippet and the Pixel need")
-    added = "; ".join(f"{directive} {' '.join(named)}" for directive, named in sources.items())
-    result = warned if set(sources) <= LONG_EVENTS_ONLY else failed
-    return result(Check.CSP, page.url, f"lacking: {added}", f"Add to the page's policy: {added}")
+    merged = [
+        "; ".join(amended(policy, directive, named) for directive, named in sources.items())
+        for policy, sources in found
+        if sources
+    ]
+    fix = f"Merge into the page's policy: {', and into another of its policies: '.join(merged)}"
+    directives = {directive for _, sources in found for directive in sources}
+    result = warned if directives <= LONG_EVENTS_ONLY else failed
+    return result(Check.CSP, page.url, f"lacking: {'; '.join(lacks)}", fix)
+
+
+def _blocked(subject: Subject, page: Markup, policy: Directives) -> dict[str, list[str]]:
+    """By directive, the sources that this policy lacks; for Meta's base code in the page, its hash."""
+    sources = lacking(policy, needs(subject, page), page.url)
+    code = page.base_code()
+    if code is not None and code.src is None and blocks_inline(policy, code):
+        sources.setdefault("script-src", []).append(hash_source(code))
+    return sources
 
 
 def needs(subject: Subject, page: Markup) -> Iterator[Need]:
@@ -52,6 +69,10 @@ def needs(subject: Subject, page: Markup) -> Iterator[Need]:
                 url = f"{subject.relay}/v1/events" if source == relay else asked[source]
             nonce = tag.attributes.get("nonce") if tag and source == relay else None
             yield Need(directive=directive, source=source, url=url, nonce=nonce, by_script=source != relay)
+
+
+def _line(directive: str, sources: list[str]) -> str:
+    return " ".join((directive, *sources))
 
 
 def _origin(url: str) -> str:

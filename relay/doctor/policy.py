@@ -7,7 +7,7 @@ nonces and hashes of inline scripts, `'strict-dynamic'`. Several policies all ap
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -47,15 +47,31 @@ def parse_policies(headers: Sequence[str], metas: Sequence[str]) -> list[Directi
     return [directives for text in texts if (directives := _parse(text))]
 
 
-def lacking(policies: Sequence[Directives], needs: Sequence[Need], page: str) -> list[Need]:
-    """The needs that at least one policy does not allow on the page at this address."""
+def lacking(policy: Directives, needs: Iterable[Need], page: str) -> dict[str, list[str]]:
+    """By directive, the sources of those needs that the policy blocks on the page at this address."""
     own = urlsplit(page)
-    return [need for need in needs if not all(_allows(policy, need, own) for policy in policies)]
+    sources: dict[str, list[str]] = {}
+    for need in needs:
+        if not _allows(policy, need, own):
+            sources.setdefault(need.directive, []).append(need.source)
+    return sources
 
 
-def blocked_inline(policies: Sequence[Directives], script: Script) -> bool:
-    """Whether at least one policy blocks a script whose text stands in the page."""
-    return not all(_allows_inline(_sources(policy, "script-src"), script) for policy in policies)
+def blocks_inline(policy: Directives, script: Script) -> bool:
+    """Whether the policy blocks a script whose text stands in the page."""
+    return not _allows_inline(_sources(policy, "script-src"), script)
+
+
+def amended(policy: Directives, directive: str, added: Sequence[str]) -> str:
+    """What to write: the sources for a directive that is there; for one that is not, those that it has inherited too.
+
+    A new directive alone would end what its fallback has allowed until now.
+    """
+    decides = _deciding(policy, directive)
+    if decides is None or decides in (directive, "script-src-elem"):
+        return " ".join((decides or directive, *added))
+    inherited = [source for source in policy[decides] if source.lower() != "'none'"]
+    return " ".join((directive, *inherited, *added))
 
 
 def hash_source(script: Script) -> str:
@@ -73,7 +89,12 @@ def _parse(text: str) -> Directives:
 
 def _sources(policy: Directives, directive: str) -> tuple[str, ...] | None:
     """What decides; None where nothing does, and so all is allowed."""
-    return next((policy[name] for name in _FALLBACK[directive] if name in policy), None)
+    decides = _deciding(policy, directive)
+    return None if decides is None else policy[decides]
+
+
+def _deciding(policy: Directives, directive: str) -> str | None:
+    return next((name for name in _FALLBACK[directive] if name in policy), None)
 
 
 def _allows(policy: Directives, need: Need, page: SplitResult) -> bool:

@@ -26,11 +26,7 @@ def report_text(subject: Subject, findings: Sequence[Finding]) -> list[str]:
     """Lines for a terminal: what is well takes one, what is not says why it matters and what to do."""
     lines = [f"Counterfoil doctor: site {subject.site.key}, relay {subject.relay}", ""]
     for finding in findings:
-        lines.append(_line(finding))
-        if finding.status in (Status.WARN, Status.FAIL):
-            lines.append(f"{INDENT}why: {finding.why}")
-        if finding.fix:
-            lines.append(f"{INDENT}fix: {_printable(finding.fix)}")
+        lines += _lines(finding)
     return [*lines, "", _sum(findings)]
 
 
@@ -46,9 +42,14 @@ def report_json(subject: Subject, findings: Sequence[Finding]) -> Json:
     }
 
 
-def _line(finding: Finding) -> str:
-    mark = f"{MARKS[finding.status]} {finding.status:<7}"
-    return f"{mark} {finding.check:<13} {_printable(finding.about)}: {_printable(finding.seen)}"
+def _lines(finding: Finding) -> list[str]:
+    head = f"{MARKS[finding.status]} {finding.status:<7} {finding.check:<13} {_printable(finding.about)}"
+    if finding.status is Status.OK:
+        return [f"{head}: {_printable(finding.seen)}"]
+    told = {"saw": finding.seen, "why": finding.why, "fix": finding.fix or ""}
+    if finding.status is Status.SKIPPED:
+        del told["why"]
+    return [head, *(f"{INDENT}{name}: {_printable(text)}" for name, text in told.items())]
 
 
 def _sum(findings: Sequence[Finding]) -> str:

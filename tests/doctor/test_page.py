@@ -184,7 +184,7 @@ async def test_each_missing_source_is_named(directive: str, source: str, status:
         for part in line.split(";")
     ]
     finding = (await look(headers={"content-security-policy": ";".join(parts)}))[Check.CSP]
-    assert (finding.status, finding.fix) == (status, f"Add to the page's policy: {directive} {source}")
+    assert (finding.status, finding.fix) == (status, f"Merge into the page's policy: {directive} {source}")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ async def test_an_address_host_must_be_in_the_policy_too() -> None:
     hosts = AddressHosts(ipv6="https://v6.shop.example")
     policy = policy_line(RELAY).replace("script-src", "script-src 'unsafe-inline'")
     finding = (await look(headers={"content-security-policy": policy}, hosts=hosts))[Check.CSP]
-    assert finding.fix == "Add to the page's policy: connect-src https://v6.shop.example"
+    assert finding.fix == "Merge into the page's policy: connect-src https://v6.shop.example"
 
 
 async def test_a_policy_in_a_meta_tag_that_blocks_the_base_code_is_told_with_its_hash() -> None:
@@ -214,6 +214,26 @@ async def test_a_policy_in_a_meta_tag_that_blocks_the_base_code_is_told_with_its
     finding = (await look(html))[Check.CSP]
     assert finding.status is Status.FAIL
     assert finding.seen.startswith("lacking: script-src 'sha256-")
+
+
+async def test_several_policies_are_mended_one_by_one() -> None:
+    policy = policy_line(RELAY).replace("script-src", "script-src 'unsafe-inline'")
+    several = {
+        "content-security-policy": f"{policy}, default-src 'self' 'unsafe-inline' https:, img-src data:"
+    }
+    finding = (await look(headers=several))[Check.CSP]
+    assert (finding.status, finding.fix) == (
+        Status.FAIL,
+        "Merge into the page's policy: img-src https://www.facebook.com",
+    )
+    several = {
+        "content-security-policy": f"{policy.replace('img-src', 'img-src data:; x')}, frame-src 'none'"
+    }
+    finding = (await look(headers=several))[Check.CSP]
+    assert finding.fix == (
+        "Merge into the page's policy: img-src https://www.facebook.com, "
+        "and into another of its policies: frame-src https://www.facebook.com"
+    )
 
 
 async def test_a_twins_page_needs_the_twin() -> None:
