@@ -7,14 +7,16 @@ tried, with one line on stderr that says why and what to do.
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -30,6 +32,7 @@ from relay.doctor.run import examine
 from relay.doctor.subject import Subject, choose_subject
 from relay.errors import RelayError, StoreLocked
 from relay.event.explain import explain_event, explain_hash, explain_request
+from relay.event.normalise import normalise
 from relay.event.outcome import Fate
 from relay.event.records import Json
 from relay.logs import configure_logs
@@ -40,11 +43,14 @@ from relay.settings import Settings, load_settings, read_token
 from relay.store.protocol import PixelState, Totals
 from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.look import look
+from relay.store.sqlite.person import export as export_receipts
 from relay.store.sqlite.rescue import rescue as rescue_store
 from relay.tag import PINNED, STUB, integrity, policy_line, script_tag
 from relay.twin.app import create_twin
-from relay.web.app import create_app
+from relay.web.app import create_app, prune_once
 from relay.web.signin import make_sign_in_link
+
+T = TypeVar("T")
 
 GRACE_SECONDS: Final = 5
 TIME: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -227,7 +233,9 @@ async def _twin(host: str, port: int) -> None:
 
 @main.command()
 @config_option
-@click.option("--pinned", is_flag=True, help="Name the script by version and hash; later fixes need a new tag.")
+@click.option(
+    "--pinned", is_flag=True, help="Name the script by version and hash; later fixes need a new tag."
+)
 def snippet(config: Path, pinned: bool) -> None:
     """Print what goes into the shop's pages, and what its Content-Security-Policy must allow."""
     settings = load_settings(config, os.environ, {})
@@ -310,20 +318,10 @@ async def _replay(
     since_ms: int | None,
     until_ms: int | None,
 ) -> int:
-    try:
-        store = await SqliteStore.open(_existing_store(settings))
-    except StoreLocked as error:
-        raise RelayError(f"{error} A replay works on a stopped relay: stop, replay, start.") from error
-    try:
-        return await store.replay(
-            event_ids=event_ids,
-            fate=fate,
-            since_ms=since_ms,
-            until_ms=until_ms,
-            now_ms=time.time_ns() // 1_000_000,
-        )
-    finally:
-        await store.close()
+    again = partial(SqliteStore.replay, event_ids=event_ids, fate=fate, since_ms=since_ms, until_ms=until_ms)
+    return await _with_store(
+        settings, "replay", lambda store: again(store, now_ms=time.time_ns() // 1_000_000)
+    )
 
 
 @main.command()
@@ -335,6 +333,96 @@ def rescue(config: Path) -> None:
     click.echo(f"{path} is a new file. The damaged one is {path.name}.damaged, in the same folder.")
     for table, rows in saved.items():
         click.echo(f"{rows:>10} rows of {table}")
+
+
+@main.command()
+@config_option
+def prune(config: Path) -> None:
+    """Forget now what a stopped relay has kept as long as the settings say; a running one does so every hour."""
+    settings = load_settings(config, os.environ, {})
+    run(
+        _with_store(settings, "prune", lambda store: prune_once(store, settings, time.time_ns() // 1_000_000))
+    )
+    click.echo("Forgotten, on the disk too.")
+
+
+email_hash_option = click.option(
+    "--email-hash",
+    "email_hashes",
+    multiple=True,
+    help="SHA-256 of the normalised e-mail address; repeatable.",
+)
+external_id_option = click.option(
+    "--external-id",
+    "external_ids",
+    multiple=True,
+    help="As the shop's pages pass it, or its hash; repeatable.",
+)
+
+
+@main.command()
+@config_option
+@email_hash_option
+@external_id_option
+def erase(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> None:
+    """Erase every event of one person from the store of a stopped relay, and report what it was."""
+    settings = load_settings(config, os.environ, {})
+    hashes = _person(email_hashes, external_ids)
+    if not hashes:
+        raise RelayError(
+            "Say whose events: --email-hash HASH or --external-id ID, each several times if need be."
+        )
+    gone = run(_with_store(settings, "erase", lambda store: store.erase(hashes)))
+    for each in sorted(gone, key=lambda each: (each.site, each.pixel, each.was)):
+        click.echo(f"{each.events} of site {each.site}, pixel {each.pixel}: {each.was}")
+    click.echo(f"{sum(each.events for each in gone)} erased.")
+    if any(each.was in (Fate.DELIVERED, Fate.UNKNOWN) for each in gone):
+        click.echo("Meta has those that were delivered; ask it to delete them, too.")
+    for copy in sorted(Path(settings.store.path).parent.glob(f"{Path(settings.store.path).name}.*")):
+        if copy.suffix in (".backup", ".damaged"):
+            click.echo(f"{copy} is an older copy and was not touched; delete it where it is not needed.")
+
+
+@main.command()
+@config_option
+@email_hash_option
+@external_id_option
+def export(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> None:
+    """Print receipts as JSON lines, oldest first: all of the store, or those of one person."""
+    store = _existing_store(load_settings(config, os.environ, {}))
+    hashes = _person(email_hashes, external_ids)
+    wanted = msgspec.json.encode(hashes).decode() if hashes else None
+    for receipt in export_receipts(store, wanted, time.time_ns() // 1_000_000):
+        click.echo(msgspec.json.encode(receipt))
+
+
+def _person(email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> list[str]:
+    """The hashes by which a person's events are found."""
+    for text in email_hashes:
+        if not re.fullmatch(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{32}", text):
+            raise RelayError(
+                "--email-hash takes the hash, so that no address stands in a shell's history. "
+                "Make it with `counterfoil explain hash`."
+            )
+    hashes = [text.lower() for text in email_hashes]
+    for text in external_ids:
+        digest = normalise("external_id", text).sha256
+        if digest is None:
+            raise RelayError("--external-id is empty. Pass the id as the shop's pages do.")
+        hashes.append(digest)
+    return hashes
+
+
+async def _with_store(settings: Settings, what: str, work: Callable[[SqliteStore], Awaitable[T]]) -> T:
+    """Do something with the store of a stopped relay."""
+    try:
+        store = await SqliteStore.open(_existing_store(settings))
+    except StoreLocked as error:
+        raise RelayError(f"{error} This works on a stopped relay: stop, {what}, start.") from error
+    try:
+        return await work(store)
+    finally:
+        await store.close()
 
 
 def _existing_store(settings: Settings) -> Path:

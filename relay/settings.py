@@ -91,7 +91,8 @@ class Server(Section, frozen=True):
         ),
     ] = 8.0
     connections_max: Annotated[
-        Count, msgspec.Meta(description="Connections that may be open at once; requests beyond are answered 503.")
+        Count,
+        msgspec.Meta(description="Connections that may be open at once; requests beyond are answered 503."),
     ] = 2000
     log_format: Annotated[
         Literal["text", "json"], msgspec.Meta(description="Log lines for people (text) or machines (json).")
@@ -121,6 +122,13 @@ class StoreSettings(Section, frozen=True):
     retention_days: Annotated[
         Count, msgspec.Meta(description="Days that receipts are kept after the event has ended.")
     ] = 30
+    counter_days: Annotated[
+        Count, msgspec.Meta(description="Days that counts per minute or hour and issues are kept.")
+    ] = 90
+    order_days: Annotated[
+        Count,
+        msgspec.Meta(description="Days that the hash of an order is kept, so that a Purchase counts once."),
+    ] = 90
     waiting_posts_max: Annotated[
         Count, msgspec.Meta(description="Posts that may wait for the disk at once; the next is answered 503.")
     ] = 4096
@@ -217,7 +225,9 @@ class Limits(Section, frozen=True):
     ] = 120_000
     sign_in_failures_per_minute: Annotated[
         Count,
-        msgspec.Meta(description="Failed sign-ins per address and minute; 4 times that per hour, 10 times per day."),
+        msgspec.Meta(
+            description="Failed sign-ins per address and minute; 4 times that per hour, 10 times per day."
+        ),
     ] = 5
     addresses_max: Annotated[
         Count, msgspec.Meta(description="Addresses whose counts are kept at once; the oldest go first.")

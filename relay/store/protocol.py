@@ -5,7 +5,7 @@ returns.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -13,6 +13,9 @@ from relay.event.address import Family
 from relay.event.issue import IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
+
+# A thank-you page that is opened again after so long is nobody's habit.
+ORDER_MS: Final = 90 * 24 * 60 * 60 * 1000
 
 
 class LeasedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +183,15 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
 
 
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """How many events of one site and pixel went, and what had become of them: a fate, or "waiting"."""
+
+    site: str
+    pixel: str
+    was: str
+    events: int
+
+
 class Store(Protocol):
     """The outbox and the ledger."""
 
@@ -297,8 +309,27 @@ class Store(Protocol):
         """What looks wrong, newest first; a site has a bounded number of them."""
         ...
 
-    async def prune(self, *, now_ms: int, retention_ms: int, address_ms: int) -> None:
-        """Forget addresses and agents `address_ms`, and whole events `retention_ms`, after their fate."""
+    async def prune(
+        self,
+        *,
+        now_ms: int,
+        retention_ms: int,
+        address_ms: int,
+        counter_ms: int | None = None,
+        order_ms: int = ORDER_MS,
+    ) -> None:
+        """Forget addresses and agents `address_ms`, and whole events `retention_ms`, after their fate.
+
+        Counts and issues go after `counter_ms` (left out: as the events), the hashes of orders after `order_ms`.
+        """
+        ...
+
+    async def erase(self, hashes: Sequence[str]) -> list[Erased]:
+        """Remove every event that carries one of these hashes of customer data, from the disk too.
+
+        What waits is not sent any more. A key without its event stays for its seven days, so that a copy that
+        comes late is a duplicate.
+        """
         ...
 
     async def ready(self) -> bool:

@@ -114,15 +114,22 @@ async def lifespan(app: Starlette, pixels: Mapping[str, PixelAccess]) -> AsyncIt
         await store.close()
 
 
+async def prune_once(store: Store, settings: Settings, now_ms: int) -> None:
+    """Forget what was kept as long as the settings say."""
+    await store.prune(
+        now_ms=now_ms,
+        retention_ms=settings.store.retention_days * DAY_MS,
+        address_ms=round(settings.privacy.address_hours * HOUR_MS),
+        counter_ms=settings.store.counter_days * DAY_MS,
+        order_ms=settings.store.order_days * DAY_MS,
+    )
+
+
 async def prune_regularly(store: Store, settings: Settings, clock_ms: Callable[[], int]) -> None:
     """Forget, now and every hour, what was kept as long as the settings say."""
     while True:
         try:
-            await store.prune(
-                now_ms=clock_ms(),
-                retention_ms=settings.store.retention_days * DAY_MS,
-                address_ms=round(settings.privacy.address_hours * HOUR_MS),
-            )
+            await prune_once(store, settings, clock_ms())
         except StoreError as failure:
             log.error("prune_failed", kind=type(failure).__name__, next_try_seconds=PRUNE_SECONDS)
         await asyncio.sleep(PRUNE_SECONDS)

@@ -112,11 +112,17 @@ async def test_pruning_starts_at_once_and_survives_a_store_that_fails(
     failures = [StoreError("full")]
     prune = SqliteStore.prune
 
-    async def fails_once(self: SqliteStore, *, now_ms: int, retention_ms: int, address_ms: int) -> None:
+    async def fails_once(self: SqliteStore, *, now_ms: int, **kept_ms: int) -> None:
         if failures:
             raise failures.pop()
-        assert (retention_ms, address_ms) == (30 * 86_400_000, 24 * 3_600_000)
-        await prune(self, now_ms=now_ms, retention_ms=retention_ms, address_ms=address_ms)
+        day_ms = 86_400_000
+        assert kept_ms == {
+            "retention_ms": 30 * day_ms,
+            "address_ms": day_ms,
+            "counter_ms": 90 * day_ms,
+            "order_ms": 90 * day_ms,
+        }
+        await prune(self, now_ms=now_ms, **kept_ms)
         pruned.set()
 
     pruned = asyncio.Event()

@@ -101,11 +101,7 @@ def replay_bite(
     query = ENDED_WITH_FATE if event_id is None else ENDED_WITH_ID
     asked = {"event_id": event_id, "fate": fate, "after": after, "limit": limit}
     ended = [EndedEvent(*row) for row in connection.execute(query, asked)]
-    chosen = [
-        event
-        for event in ended
-        if event.fate in replayable(fate) and event.at_ms in ended_ms
-    ]
+    chosen = [event for event in ended if event.fate in replayable(fate) and event.at_ms in ended_ms]
     _put_back(connection, chosen, now_ms)
     return len(chosen), ended[-1].row_id if len(ended) == limit else None
 

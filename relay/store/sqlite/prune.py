@@ -10,9 +10,6 @@ BITE: Final = 500
 # Meta refuses older events; until then a key must be known, even where its receipt is already gone.
 DEDUP_MS: Final = 7 * 24 * 60 * 60 * 1000
 
-# A thank-you page that is opened again after so long is nobody's habit.
-ORDERS_MS: Final = 90 * 24 * 60 * 60 * 1000
-
 # Visitors are few: those that wait, and those of the last hours. So this walks them, and not all fates.
 OLD_VISITORS: Final = """
 SELECT visitor.event FROM visitor CROSS JOIN fate ON fate.event = visitor.event
@@ -81,8 +78,8 @@ def forget_keys(connection: sqlite3.Connection, now_ms: int) -> int:
     return connection.execute(FORGET_KEYS, (now_ms - DEDUP_MS, BITE)).rowcount
 
 
-def forget_orders(connection: sqlite3.Connection, now_ms: int) -> int:
-    return connection.execute(FORGET_ORDERS, (now_ms - ORDERS_MS, BITE)).rowcount
+def forget_orders(connection: sqlite3.Connection, by_ms: int) -> int:
+    return connection.execute(FORGET_ORDERS, (by_ms, BITE)).rowcount
 
 
 def forget_counters(connection: sqlite3.Connection, by_ms: int) -> int:

@@ -41,7 +41,7 @@ ENDED_EVENTS: Final = (
     "fate CROSS JOIN event ON event.id = fate.event LEFT JOIN queue ON queue.event = fate.event"
 )
 
-RECEIPTS: Final = f"""
+RECEIPT: Final = f"""
 SELECT {LINE},
     event.key, event.server_event, event.why, event.crc,
     visitor.event AS visitor, visitor.client_ip_address, visitor.client_user_agent,
@@ -50,9 +50,11 @@ FROM {EVERY_EVENT}
 LEFT JOIN pixel_state ON pixel_state.pixel = event.pixel
 LEFT JOIN visitor ON visitor.event = event.id
 LEFT JOIN dedup ON dedup.key = event.key
-WHERE event.event_id = ?
-ORDER BY event.id
 """  # noqa: S608  # made of this module's constants only
+
+RECEIPTS: Final = f"{RECEIPT} WHERE event.event_id = ? ORDER BY event.id"
+
+RECEIPT_OF_ROW: Final = f"{RECEIPT} WHERE event.id = ?"
 
 LEGS: Final = """
 SELECT
@@ -101,6 +103,12 @@ def recent(connection: sqlite3.Connection, filters: Filters, now_ms: int) -> lis
 
 def find(connection: sqlite3.Connection, event_id: str, now_ms: int) -> list[StoredReceipt]:
     return [_receipt(connection, row, now_ms) for row in connection.execute(RECEIPTS, (event_id,)).fetchall()]
+
+
+def of_row(connection: sqlite3.Connection, row_id: int, now_ms: int) -> list[StoredReceipt]:
+    """The receipt of one row; none where it has gone meanwhile."""
+    rows = connection.execute(RECEIPT_OF_ROW, (row_id,)).fetchall()
+    return [_receipt(connection, row, now_ms) for row in rows]
 
 
 def event_names(connection: sqlite3.Connection) -> list[str]:

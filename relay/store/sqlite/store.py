@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,13 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+import msgspec
+
 from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission, Fate
 from relay.event.records import OutboxEvent
 from relay.settings import StoreSettings
 from relay.store.protocol import (
+    ORDER_MS,
     AttemptResult,
     Decision,
+    Erased,
     EventRow,
     FamilyCount,
     Filters,
@@ -27,7 +32,7 @@ from relay.store.protocol import (
     StoredReceipt,
     Totals,
 )
-from relay.store.sqlite import admit, ended, families, issues, outbox, prune, receipts
+from relay.store.sqlite import admit, ended, families, issues, outbox, person, prune, receipts
 from relay.store.sqlite.counter import add_to_total
 from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private
 from relay.store.sqlite.readers import Readers
@@ -204,16 +209,39 @@ class SqliteStore:
     async def issues(self) -> list[Issue]:
         return await self._file.readers.read(issues.issues)
 
-    async def prune(self, *, now_ms: int, retention_ms: int, address_ms: int) -> None:
+    async def prune(
+        self,
+        *,
+        now_ms: int,
+        retention_ms: int,
+        address_ms: int,
+        counter_ms: int | None = None,
+        order_ms: int = ORDER_MS,
+    ) -> None:
         """As promised. Keys are remembered for seven days at least, so that a late post stays a duplicate."""
+        counted_by_ms = now_ms - (retention_ms if counter_ms is None else counter_ms)
         await self._forget_visitors(now_ms - address_ms)
         await self._repeat(partial(prune.forget_events, ended_by_ms=now_ms - retention_ms))
         await self._repeat(partial(prune.forget_keys, now_ms=now_ms))
-        await self._repeat(partial(prune.forget_counters, by_ms=now_ms - retention_ms))
-        await self._repeat(partial(prune.forget_families, by_ms=now_ms - retention_ms))
-        await self._repeat(partial(prune.forget_orders, now_ms=now_ms))
-        await self._repeat(partial(issues.forget_issues, by_ms=now_ms - retention_ms))
+        await self._repeat(partial(prune.forget_counters, by_ms=counted_by_ms))
+        await self._repeat(partial(prune.forget_families, by_ms=counted_by_ms))
+        await self._repeat(partial(prune.forget_orders, by_ms=now_ms - order_ms))
+        await self._repeat(partial(issues.forget_issues, by_ms=counted_by_ms))
         await asyncio.to_thread(empty_wal, self._file.path)
+
+    async def erase(self, hashes: Sequence[str]) -> list[Erased]:
+        """As promised, bite after bite."""
+        wanted = msgspec.json.encode(sorted(set(hashes))).decode()
+        were: Counter[tuple[str, str, str]] = Counter()
+        after = 0
+        while row_ids := await self._file.readers.read(
+            partial(person.mentions, hashes=wanted, after=after, limit=prune.BITE)
+        ):
+            for each in await self._writer.write(partial(person.erase, row_ids=row_ids)):
+                were[each.site, each.pixel, each.was] += each.events
+            after = row_ids[-1]
+        await asyncio.to_thread(empty_wal, self._file.path)
+        return [Erased(site=site, pixel=pixel, was=was, events=n) for (site, pixel, was), n in were.items()]
 
     async def ready(self) -> bool:
         """As promised: a small write was committed just now, and a large one would find room."""
