@@ -1,7 +1,7 @@
 """What address the relay would send to Meta, asked over each family that its name has, and with forged headers."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,8 @@ from relay.doctor.network import Network, NoAnswer, Version, has_route
 from relay.doctor.service import REACH
 from relay.doctor.subject import Subject, host_of
 from relay.errors import SettingsError
-from relay.event.address import is_public
-from relay.proxies import CLIENT_HEADERS
+from relay.event.address import is_public, parse_hop
+from relay.proxies import CLIENT_HEADERS, NAMED_PROXIES
 from relay.web.address_echo import AddressEcho
 from relay.web.keys import KEY_FILE
 from relay.web.signin import open_sign_in
@@ -90,7 +90,10 @@ async def _versions(subject: Subject, network: Network) -> list[Version]:
 def judge_address(subject: Subject, about: str, echo: AddressEcho, version: Version) -> Finding:
     chain = _chain(echo)
     seen = f"peer {echo.peer}, {'; '.join(chain) or 'no proxy header'}"
-    trust = f'If {echo.peer} is your own proxy, set [server] trusted_proxies = ["{echo.peer}"], and restart the relay.'
+    proxy = provider_of(echo.peer) or echo.peer
+    trust = (
+        f'If {echo.peer} is your own proxy, add "{proxy}" to [server] trusted_proxies, and restart the relay.'
+    )
     if echo.address is None:
         seen = f"{seen}: no address would be sent, since {echo.why}"
         if chain:
@@ -100,6 +103,9 @@ def judge_address(subject: Subject, about: str, echo: AddressEcho, version: Vers
     seen = f"{seen}: {echo.address} would be sent ({echo.why})"
     if chain and echo.source == "peer":
         return failed(Check.ADDRESS, about, f"{seen}, though that peer forwards for somebody else", trust)
+    if provider := provider_of(echo.address):
+        fix = f'Add "{provider}" to [server] trusted_proxies, and restart the relay.'
+        return failed(Check.ADDRESS, about, f"{seen}, but that is {provider}'s, not a visitor's", fix)
     if not is_public(ip_address(echo.address)) and not subject.in_laboratory:
         return warned(Check.ADDRESS, about, f"{seen}; it is not public", ELSEWHERE)
     if ip_address(echo.address).version != version:
@@ -109,6 +115,15 @@ def judge_address(subject: Subject, about: str, echo: AddressEcho, version: Vers
         )
         return warned(Check.ADDRESS, about, f"{seen}; this connection is IPv{version}", fix)
     return well(Check.ADDRESS, about, seen)
+
+
+def provider_of(address: str | None) -> str | None:
+    """The name that `trusted_proxies` takes for the provider of a public address; None for anybody else's."""
+    ip = parse_hop(address or "")
+    if ip is None or not is_public(ip):
+        return None
+    named = ((name, network) for name, proxy in NAMED_PROXIES.items() for network in proxy.networks)
+    return next((name for name, network in named if ip in ip_network(network)), None)
 
 
 def judge_spoofing(about: str, echo: AddressEcho, forged: AddressEcho) -> Finding:

@@ -70,7 +70,7 @@ async def test_behind_a_trusted_proxy_the_visitor_is_the_one_it_names(tmp_path: 
 async def test_a_proxy_that_is_not_trusted_is_told_with_the_line_to_write(tmp_path: Path) -> None:
     address, _ = await look(tmp_path, adding("192.0.2.9"))
     assert address.status is Status.FAIL
-    assert '[server] trusted_proxies = ["127.0.0.1"]' in (address.fix or "")
+    assert 'add "127.0.0.1" to [server] trusted_proxies' in (address.fix or "")
 
 
 async def test_a_proxy_that_is_not_trusted_and_not_public_is_told_too(tmp_path: Path) -> None:
@@ -104,6 +104,19 @@ async def test_ipv6_that_becomes_ipv4_on_the_way_is_told() -> None:
         True,
         Status.OK,
     )
+
+
+async def test_a_providers_address_is_no_visitors_and_its_name_is_the_fix() -> None:
+    subject = subject_of(settings_for(Path(), "https://relay.shop.example", accept_private_addresses=False))
+    sent = judge_address(subject, "x", echo("104.16.0.1", forwarded_for=("192.0.2.9, 104.16.0.1",)), 4)
+    assert (sent.status, sent.fix) == (
+        Status.FAIL,
+        'Add "cloudflare" to [server] trusted_proxies, and restart the relay.',
+    )
+    peer = judge_address(
+        subject, "x", echo("104.16.0.1", peer="104.16.0.1", forwarded_for=("192.0.2.9",), source="peer"), 4
+    )
+    assert (peer.status, 'add "cloudflare"' in (peer.fix or "")) == (Status.FAIL, True)
 
 
 async def test_an_address_that_nobody_on_the_internet_has_is_told() -> None:
