@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo setup dev test check e2e browser js lock bench screenshots clean
+.PHONY: help demo setup dev test check e2e browser js lock bench screenshots soak clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10

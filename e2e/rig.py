@@ -67,10 +67,18 @@ class Poisoned:
             await JSONResponse({"error": error}, 400)(scope, receive, send)
             return
 
-        async def again() -> Message:
-            return messages.pop(0) if messages else await receive()
+        await self._app(scope, _Again(receive, messages).receive, send)
 
-        await self._app(scope, again, send)
+
+class _Again:
+    """What was read can be read again; the twin finds the connection where it looks for it."""
+
+    def __init__(self, receive: Receive, messages: list[Message]) -> None:
+        self.transport = getattr(getattr(receive, "__self__", None), "transport", None)
+        self._receive, self._messages = receive, messages
+
+    async def receive(self) -> Message:
+        return self._messages.pop(0) if self._messages else await self._receive()
 
 
 class RelayProcess:

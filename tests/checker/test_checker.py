@@ -1,0 +1,361 @@
+"""The checker finds nothing wrong with the relay, and finds each of these mistakes when it is made."""
+
+import asyncio
+import copy
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+
+from e2e.checker import GeneratorLog, Json, Ledger, Violation, check, main, read_generator, read_ledger
+from e2e.lab import ENVIRON, PIXEL, SITE, USER_AGENT, Served, loopback_listener
+from e2e.rig import HEADERS, ORIGIN, POISON, Poisoned, shop_event
+from relay.delivery import batch, courier, graph
+from relay.event import build, enrich, schedule
+from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
+from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
+from relay.store.protocol import Again, Ended
+from relay.store.sqlite import SqliteStore, admit, ended, outbox
+from relay.twin.app import create_twin
+from relay.web import app as web_app
+from relay.web import ingest
+
+DRAIN_SECONDS = 4.0  # a relay with a mistake may never drain; a sound one needs half a second
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once."""
+    monkeypatch.setattr(schedule, "RETRY_CEILINGS_MS", (30,) * 6)
+    monkeypatch.setattr(schedule, "RETRY_MIN_MS", 10)
+
+
+class Logs(msgspec.Struct):
+    """The three logs of one run."""
+
+    generator: list[Json]
+    ledger: Ledger
+    twin: Json
+
+    def violations(self) -> list[Violation]:
+        return check(self.generator, self.ledger, self.twin)
+
+    def invariants(self) -> set[str]:
+        return {violation.invariant for violation in self.violations()}
+
+
+def play(folder: Path) -> Logs:
+    """A small story with every turn: faults, a repeat, a refusal, a poisoned event, a hold and its browser half."""
+    listener = loopback_listener()
+    twin = Served(Poisoned(create_twin()), plain=listener)
+    meta = httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30)
+    try:
+        anyio.run(_play, folder, meta)
+        state = meta.get("/twin/state").json()
+    finally:
+        meta.close()
+        twin.close()
+    return Logs(read_generator(folder / "generator.jsonl"), read_ledger(folder / "relay.db"), state)
+
+
+async def _play(folder: Path, meta: httpx.Client) -> None:
+    for fault in (
+        {"what": "accept_then_reset"},
+        {"what": "graph_error", "status": 500, "code": 2},
+        {"what": "delay", "seconds": 0.03, "count": 20},
+    ):
+        await asyncio.to_thread(meta.post, "/twin/faults", json=fault)
+    settings = Settings(
+        server=Server(graph_url=str(meta.base_url).rstrip("/"), accept_private_addresses=True),
+        store=StoreSettings(path=str(folder / "relay.db")),
+        delivery=Delivery(hold_pending_seconds=0.4, batch_max=6),
+        site=(Site(key=SITE, origins=(ORIGIN,), pixels=(Pixel(id=PIXEL, token_env=next(iter(ENVIRON))),)),),
+    )
+    app = web_app.create_app(settings, environ=ENVIRON)
+    log = GeneratorLog(folder / "generator.jsonl")
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 50_000))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://relay.example", headers=HEADERS) as client,
+    ):
+
+        async def send(*events: Json, ends: str = "delivered") -> None:
+            number = log.post(PIXEL, events, user_agent=USER_AGENT, ends=ends)
+            body = msgspec.json.encode({"site": SITE, "events": events})
+            answer = await client.post("/v1/events", content=body)
+            log.answer(number, answer.status_code, answer.json())
+
+        await send(shop_event("held", state="pending", value=7))
+        for number in range(12):
+            await send(*[shop_event(f"e{number}-{part}", value=number) for part in range(2)])
+        await send(shop_event("e3-0", value=3))
+        await send(shop_event(f"{POISON}1"), ends="rejected")
+        await send({**shop_event("refused"), "custom_data": {}}, shop_event("beside-the-refused"))
+        pixel = {"id": PIXEL, "ev": "Purchase", "eid": "held", "cd[value]": "7", "cd[currency]": "EUR"}
+        await asyncio.to_thread(meta.get, "/tr/", params=pixel)
+        await _drained(app.state.store)
+    log.close()
+
+
+async def _drained(store: SqliteStore) -> None:
+    end = asyncio.get_running_loop().time() + DRAIN_SECONDS
+    while (await store.totals()).waiting and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - a store has no event to wait for
+        await asyncio.sleep(0.02)
+
+
+# Mistakes of the relay
+
+Patch = pytest.MonkeyPatch
+
+
+def acknowledge_without_commit(patch: Patch) -> None:
+    """Every fifth post is answered 202 and not written."""
+    real, calls = SqliteStore.admit, iter(range(1_000))
+
+    async def forgetful(self: SqliteStore, events: Sequence[Any]) -> list[Admission]:
+        if next(calls) % 5 == 4:
+            return [Admission.ACCEPTED] * len(events)
+        return await real(self, events)
+
+    patch.setattr(SqliteStore, "admit", forgetful)
+
+
+def take_repeats_for_new(patch: Patch) -> None:
+    """The key of an event is different each time."""
+    patch.setattr(enrich, "outbox_key", lambda *_: os.urandom(16))
+
+
+def lease_to_everybody(patch: Patch) -> None:
+    """Two couriers, and a lease keeps nobody out."""
+    patch.setattr(outbox, "TAKE", "UPDATE queue SET pixel = pixel WHERE ? > '' AND ? > 0 AND event = ?")
+    patch.setattr(outbox, "HELD_BY", outbox.HELD_BY.replace("queue.lease = ?", "? > ''"))
+    real_run, real_wake = courier.Courier.run, courier.Courier.wake
+    others: list[courier.Courier] = []
+
+    async def run_twice(self: courier.Courier) -> None:
+        given = (self._store, self._graph, self._pixels, self._delivery, self._clock_ms, self._jitter)
+        others.append(courier.Courier(*given))
+        task = asyncio.create_task(real_run(others[0]))
+        await real_run(self)
+        await others[0].stop(1)
+        await task
+
+    def wake_both(self: courier.Courier) -> None:
+        for each in (self, *others):
+            real_wake(each)
+
+    patch.setattr(courier.Courier, "run", run_twice)
+    patch.setattr(courier.Courier, "wake", wake_both)
+
+
+def decide_otherwise(
+    outcome: AttemptOutcome, otherwise: Callable[[Any], Any], *, once: bool = False
+) -> Callable[[Patch], None]:
+    """Events of a call that ended with `outcome` get the decision `otherwise`."""
+
+    def seed(patch: Patch) -> None:
+        done = False
+
+        def decide(answer: Any, events: Any, **given: Any) -> Any:
+            nonlocal done
+            if answer.result.outcome is outcome and not done:
+                done = once
+                return [otherwise(event) for event in events]
+            return batch.decide(answer, events, **given)
+
+        patch.setattr("relay.delivery.round.decide", decide)
+
+    return seed
+
+
+def ended_as(fate: Fate, reason: FateReason) -> Callable[[Any], Ended]:
+    return lambda event: Ended(key=event.key, fate=fate, reason=reason)
+
+
+def hide_ambiguous_sends(patch: Patch) -> None:
+    """A broken connection counts as one on which nothing was sent."""
+    real = graph._broken
+    patch.setattr(graph, "_broken", lambda _, *rest: real(AttemptOutcome.RETRY, *rest))
+
+
+def hold_nothing(patch: Patch) -> None:
+    patch.setattr(
+        admit, "ADD_TO_QUEUE", "INSERT INTO queue (event, pixel, due_ms, attempts) SELECT ?, ?, 0 * ?, 0"
+    )
+
+
+def alter_values(patch: Patch) -> None:
+    def assemble(*given: Any) -> Json:
+        event = build.assemble(*given)
+        event["custom_data"]["value"] += 0.01
+        return event
+
+    patch.setattr(batch, "assemble", assemble)
+
+
+def forget_the_agent(patch: Patch) -> None:
+    patch.setattr(batch, "assemble", lambda event, address, _: build.assemble(event, address, None))
+
+
+def keep_ended_events_waiting(patch: Patch) -> None:
+    patch.setattr(ended, "TAKE_OFF_QUEUE", "DELETE FROM queue WHERE event = ? AND 0")
+
+
+def lose_count(patch: Patch) -> None:
+    patch.setattr(admit, "count", lambda *_: None)
+
+
+def expire_early(patch: Patch) -> None:
+    """Seven seconds for seven days."""
+    patch.setattr(batch, "gives_up", lambda event_time_ms, now_ms: now_ms - event_time_ms > 7_000)
+
+
+def send_to_another_pixel(patch: Patch) -> None:
+    real = graph.Graph._post
+
+    async def post(self: Any, access: Any, *rest: Any) -> Any:
+        return await real(self, graph.PixelAccess("42", access.token, access.graph_version), *rest)
+
+    patch.setattr(graph.Graph, "_post", post)
+
+
+def leave_calls_open(patch: Patch) -> None:
+    patch.setattr(outbox, "CLOSE_ATTEMPT", outbox.CLOSE_ATTEMPT.replace("finished_ms IS NULL", "0"))
+
+
+def answer_too_much(patch: Patch) -> None:
+    """A repeat is answered as accepted."""
+    real = ingest.summary
+
+    def summary(*given: Any) -> Any:
+        answer = real(*given)
+        return msgspec.structs.replace(answer, accepted=answer.accepted + answer.duplicates, duplicates=0)
+
+    patch.setattr(ingest, "summary", summary)
+
+
+MISTAKES: dict[str, tuple[Callable[[Patch], None], str]] = {
+    "202 without a commit": (acknowledge_without_commit, "I1"),
+    "a repeat is taken for new": (take_repeats_for_new, "I1"),
+    "a lease keeps nobody out": (lease_to_everybody, "I2"),
+    "a failed call counts as delivered": (
+        decide_otherwise(AttemptOutcome.RETRY, ended_as(Fate.DELIVERED, FateReason.RECEIVED)),
+        "I1",
+    ),
+    "a delivered batch is sent again": (
+        decide_otherwise(AttemptOutcome.RECEIPT, lambda event: Again(key=event.key, due_ms=0), once=True),
+        "I2",
+    ),
+    "a bad event takes its batch with it": (
+        decide_otherwise(AttemptOutcome.REJECT, ended_as(Fate.REJECTED, FateReason.REJECTED_BY_META)),
+        "I1",
+    ),
+    "an ambiguous send is hidden": (hide_ambiguous_sends, "I2"),
+    "nothing is held": (hold_nothing, "I3"),
+    "values are altered": (alter_values, "I6"),
+    "the user agent is forgotten": (forget_the_agent, "I1"),
+    "an ended event goes on waiting": (keep_ended_events_waiting, "I1"),
+    "counts are lost": (lose_count, "I4"),
+    "events expire early": (expire_early, "I1"),
+    "events go to another pixel": (send_to_another_pixel, "I1"),
+    "calls are left open": (leave_calls_open, "I5"),
+    "the answer counts repeats as accepted": (answer_too_much, "I4"),
+}
+
+
+@pytest.mark.parametrize(("seed", "invariant"), MISTAKES.values(), ids=MISTAKES)
+def test_each_mistake_of_the_relay_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: Callable[[Patch], None], invariant: str
+) -> None:
+    seed(monkeypatch)
+    assert invariant in play(tmp_path).invariants()
+
+
+# Mistakes in the logs
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "RETRY_CEILINGS_MS", (30,) * 6)
+        patch.setattr(schedule, "RETRY_MIN_MS", 10)
+        yield play(tmp_path_factory.mktemp("sound"))
+
+
+def test_a_sound_run_has_no_violation_and_has_met_every_turn(sound: Logs) -> None:
+    assert [str(violation) for violation in sound.violations()] == []
+    outcomes = {call.outcome for row in sound.ledger.rows for call in row.calls}
+    assert outcomes == {"receipt", "retry", "reject", "unknown"}
+    assert {row.fate for row in sound.ledger.rows} == {"delivered", "rejected"}
+    assert sum(row.duplicates for row in sound.ledger.rows) == 1
+    assert len(sound.twin["browser"]) == 1
+
+
+def without_a_row(logs: Logs) -> None:
+    logs.ledger = msgspec.structs.replace(logs.ledger, rows=logs.ledger.rows[1:])
+
+
+def change_row(logs: Logs, number: int, **changes: Any) -> None:
+    rows = list(logs.ledger.rows)
+    rows[number] = msgspec.structs.replace(rows[number], **changes)
+    logs.ledger = msgspec.structs.replace(logs.ledger, rows=tuple(rows))
+
+
+def overlap_calls(logs: Logs) -> None:
+    number = next(n for n, row in enumerate(logs.ledger.rows) if len(row.calls) > 1)
+    first, *rest = logs.ledger.rows[number].calls
+    late = msgspec.structs.replace(first, finished_ms=rest[-1].started_ms + 1)
+    change_row(logs, number, calls=(late, *rest))
+
+
+SLIPS: dict[str, tuple[Callable[[Logs], object], str]] = {
+    "an acknowledged event is not in the ledger": (without_a_row, "I1"),
+    "the ledger holds an event of nobody": (lambda logs: change_row(logs, 0, event_id="of nobody"), "I1"),
+    "an event has no fate": (lambda logs: change_row(logs, 1, fate=None), "I1"),
+    "a delivered event never arrived": (lambda logs: logs.twin["server"].clear(), "I1"),
+    "the twin has forgotten": (lambda logs: logs.twin.update(dropped=1), "I1"),
+    "an event arrived once more": (
+        lambda logs: logs.twin["server"].append(copy.deepcopy(logs.twin["server"][-1])),
+        "I2",
+    ),
+    "the server's half came first": (
+        lambda logs: next(e for e in logs.twin["server"] if e["event_id"] == "held").update(received_ms=0),
+        "I3",
+    ),
+    "a total is off by one": (
+        lambda logs: logs.ledger.totals.update(accepted=logs.ledger.totals["accepted"] + 1),
+        "I4",
+    ),
+    "an event was in two calls at once": (overlap_calls, "I5"),
+    "a byte has changed": (
+        lambda logs: logs.twin["server"][3]["params"].update(event_source_url=f"{ORIGIN}/thankz"),
+        "I6",
+    ),
+    "the time is another": (lambda logs: logs.twin["server"][3]["params"].update(event_time=1), "I6"),
+}
+
+
+@pytest.mark.parametrize(("slip", "invariant"), SLIPS.values(), ids=SLIPS)
+def test_each_slip_in_a_log_is_found(sound: Logs, slip: Callable[[Logs], object], invariant: str) -> None:
+    logs = copy.deepcopy(sound)
+    slip(logs)
+    assert invariant in logs.invariants()
+
+
+def test_the_program_reads_three_files_and_fails_where_something_is_wrong(
+    sound: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / name for name in ("generator.jsonl", "ledger.json", "twin.json")]
+    files[0].write_bytes(b"\n".join(map(msgspec.json.encode, sound.generator)))
+    files[1].write_bytes(msgspec.json.encode(sound.ledger))
+    files[2].write_bytes(msgspec.json.encode(sound.twin))
+    monkeypatch.setattr("sys.argv", ["checker", *map(str, files)])
+    assert main() == 0
+    files[2].write_bytes(msgspec.json.encode({**sound.twin, "server": []}))
+    assert main() == 1
+    assert "is delivered and never arrived" in capsys.readouterr().out
