@@ -45,7 +45,7 @@ from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.look import look
 from relay.store.sqlite.person import export as export_receipts
 from relay.store.sqlite.rescue import rescue as rescue_store
-from relay.tag import PINNED, STUB, integrity, policy_line, script_tag
+from relay.tag import PINNED, STUB, integrity, policy_line, site_tag
 from relay.twin.app import create_twin
 from relay.web.app import create_app, prune_once
 from relay.web.signin import make_sign_in_link
@@ -243,13 +243,8 @@ def snippet(config: Path, pinned: bool) -> None:
     for site in settings.site:
         click.echo(f"<!-- {site.key}: into the <head> of every page, before other scripts -->")
         click.echo(f"<script>{STUB}</script>")
-        tag = script_tag(
-            settings.server.public_url,
-            site.key,
-            site.address_hosts,
-            consent=site.consent_source or ("" if site.consent == "required" else None),
-            gpc=site.gpc,
-            integrity=integrity(body) if body is not None else None,
+        tag = site_tag(
+            settings.server.public_url, site, integrity=integrity(body) if body is not None else None
         )
         click.echo(tag)
         click.echo()
@@ -340,10 +335,13 @@ def rescue(config: Path) -> None:
 def prune(config: Path) -> None:
     """Forget now what a stopped relay has kept as long as the settings say; a running one does so every hour."""
     settings = load_settings(config, os.environ, {})
-    run(
-        _with_store(settings, "prune", lambda store: prune_once(store, settings, time.time_ns() // 1_000_000))
-    )
-    click.echo("Forgotten, on the disk too.")
+    run(_with_store(settings, "prune", partial(_prune, settings)))
+    click.echo("Forgotten, and the file written anew without it.")
+
+
+async def _prune(settings: Settings, store: SqliteStore) -> None:
+    await prune_once(store, settings, time.time_ns() // 1_000_000)
+    await store.rewrite()
 
 
 email_hash_option = click.option(

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 from urllib.parse import urlsplit
 
-from relay.settings import AddressHosts
+from relay.settings import AddressHosts, Site
 
 # Calls made before the script has loaded wait in `counterfoil.q`; the script takes them over.
 STUB: Final = (
@@ -42,11 +42,25 @@ def script_tag(
         data["consent"] = consent
     if gpc != "ldu":
         data["gpc"] = gpc
+    if urlsplit(public_url).path:  # the snippet posts to the root of the script's origin, unless it is told
+        data["endpoint"] = f"{public_url}/v1/events"
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     if integrity is None:
         return f'<script async src="{escape(public_url)}/c.js"{attributes}></script>'
     pinned = f' integrity="{escape(integrity)}" crossorigin="anonymous"'
     return f'<script async src="{escape(public_url)}/{PINNED}"{pinned}{attributes}></script>'
+
+
+def site_tag(public_url: str, site: Site, *, integrity: str | None = None) -> str:
+    """The tag as the site's settings want it."""
+    return script_tag(
+        public_url,
+        site.key,
+        site.address_hosts,
+        consent=site.consent_source or ("" if site.consent == "required" else None),
+        gpc=site.gpc,
+        integrity=integrity,
+    )
 
 
 def policy_sources(

@@ -1,8 +1,10 @@
 """What a shop puts into its pages."""
 
+import msgspec
 import pytest
 
-from relay.tag import integrity, policy_line, script_tag
+from relay.settings import Pixel, Site
+from relay.tag import integrity, policy_line, script_tag, site_tag
 
 
 def test_the_tag_loads_the_snippet_from_the_relay_and_names_the_site() -> None:
@@ -16,6 +18,23 @@ def test_the_tag_asks_for_consent_where_the_site_does() -> None:
     assert ' data-consent="">' in script_tag("https://relay.shop.example", "demo-shop", consent="")
 
 
+def test_a_relay_below_a_path_is_posted_to_below_it() -> None:
+    tag = script_tag("https://shop.example/r", "demo-shop")
+    assert tag.endswith(
+        '/r/c.js" data-site="demo-shop" data-endpoint="https://shop.example/r/v1/events"></script>'
+    )
+
+
+def test_the_sites_settings_make_its_tag() -> None:
+    pixels = (Pixel(id="1"),)
+    plain = Site(key="demo-shop", origins=("https://shop.example",), pixels=pixels)
+    asking = msgspec.structs.replace(plain, consent="required", gpc="drop")
+    assert site_tag("https://r.example", plain) == script_tag("https://r.example", "demo-shop")
+    assert site_tag("https://r.example", asking) == script_tag(
+        "https://r.example", "demo-shop", consent="", gpc="drop"
+    )
+
+
 def test_a_pinned_tag_names_version_and_hash() -> None:
     """The hash is a known value: the SHA-384 of the empty text."""
     tag = script_tag("https://relay.shop.example", "demo-shop", integrity=integrity(b""))
@@ -26,7 +45,7 @@ def test_a_pinned_tag_names_version_and_hash() -> None:
 def test_nothing_in_the_settings_can_break_out_of_the_tag() -> None:
     tag = script_tag('https://relay.example/"><script>alert(1)</script>', "demo")
     assert tag.count("<script") == tag.count("</script>") == 1
-    assert tag.count('"') == 4
+    assert tag.count('"') == 6  # a path brings data-endpoint
 
 
 def test_the_policy_names_the_relay_and_metas_two_hosts() -> None:

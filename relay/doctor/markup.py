@@ -24,6 +24,10 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Attributes
     text: str
 
+    def data(self) -> Attributes:
+        """The `data-*` attributes."""
+        return {name: value for name, value in self.attributes.items() if name.startswith("data-")}
+
 
 class Markup(msgspec.Struct, frozen=True, kw_only=True):
     url: str
@@ -54,11 +58,15 @@ class Markup(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_markup(answer: Answer) -> Markup:
     """Takes any bytes; what is no HTML has no scripts."""
-    text = _decode(answer)
+    return parse_markup(_decode(answer), answer.url)
+
+
+def parse_markup(text: str, url: str) -> Markup:
+    """The page of this text at this address."""
     reader = _Reader()
     reader.feed(text)
     reader.close()
-    base = _join(answer.url, reader.base)
+    base = _join(url, reader.base)
     scripts = tuple(
         Script(
             src=_join(base, attributes["src"].strip()) if "src" in attributes else None,
@@ -67,7 +75,7 @@ def read_markup(answer: Answer) -> Markup:
         )
         for attributes, parts in reader.scripts
     )
-    return Markup(url=answer.url, text=text, scripts=scripts, policies=tuple(reader.policies))
+    return Markup(url=url, text=text, scripts=scripts, policies=tuple(reader.policies))
 
 
 class _Reader(HTMLParser):

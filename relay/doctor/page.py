@@ -6,17 +6,20 @@ from urllib.parse import urlsplit
 
 from relay.doctor.finding import Check, Finding, failed, skipped, warned, well
 from relay.doctor.loaders import LOADERS, Loader
-from relay.doctor.markup import Markup, Script, read_markup
+from relay.doctor.markup import Markup, Script, parse_markup, read_markup
 from relay.doctor.network import Network, NoAnswer
 from relay.doctor.page_policy import judge_policy
 from relay.doctor.subject import Subject
-from relay.tag import script_tag
+from relay.tag import PINNED, integrity, site_tag
 
 OF_PAGE: Final = (Check.PAGE, Check.SNIPPET, Check.BASE_CODE, Check.CSP, Check.LOADERS)
 LONG_EVENTS_ONLY: Final = (
     "form-action",
     "frame-src",
 )  # an event of 2,048 characters or more leaves by a form
+# Attributes of the tag: a wrong one of the first loses events or sends them against the settings.
+WEIGHTY: Final = ("data-site", "data-endpoint", "data-consent", "data-gpc")
+ADDRESS_HOSTS: Final = ("data-ipv6", "data-ipv4")
 
 
 async def check_page(subject: Subject, network: Network) -> list[Finding]:
@@ -34,7 +37,7 @@ async def check_page(subject: Subject, network: Network) -> list[Finding]:
     page = read_markup(answer)
     return [
         _page(subject, page),
-        _snippet(subject, page),
+        await _snippet(subject, page, network),
         _base_code(subject, page),
         judge_policy(subject, page, answer),
         *_loaders(page),
@@ -54,24 +57,43 @@ def _page(subject: Subject, page: Markup) -> Finding:
     )
 
 
-def _snippet(subject: Subject, page: Markup) -> Finding:
-    tags, hosts = page.tags(), subject.site.address_hosts
-    right = script_tag(subject.relay, subject.site.key, hosts)
+async def _snippet(subject: Subject, page: Markup, network: Network) -> Finding:
+    tags, line = page.tags(), site_tag(subject.relay, subject.site)
     if not tags:
-        fix = f"Put {right} into the <head> of every page. A tag that a tag manager adds cannot be seen here."
+        fix = f"Put {line} into the <head> of every page. A tag that a tag manager adds cannot be seen here."
         return failed(Check.SNIPPET, page.url, "there is no script tag with data-site in the HTML", fix)
-    tag = tags[0]
-    fix = f"Let the tag be {right}"
-    if tag.attributes["data-site"] != subject.site.key:
-        return failed(Check.SNIPPET, page.url, f"data-site is {tag.attributes['data-site']!r}", fix)
-    if tag.src != f"{subject.relay}/c.js":
+    tag, fix = tags[0], f"Let the tag be {line}"
+    if tag.src not in (f"{subject.relay}/c.js", f"{subject.relay}/{PINNED}"):
         return failed(Check.SNIPPET, page.url, f"src is {tag.src}", fix)
-    if any(tag.attributes.get(f"data-{family}") != url for family, url in hosts.urls().items()):
-        seen = "the tag does not name the address hosts, so pages learn no other address"
-        return warned(Check.SNIPPET, page.url, seen, fix)
+    (right,) = parse_markup(line, subject.relay).scripts
+    if wrong := {name for name in WEIGHTY if tag.data().get(name) != right.data().get(name)}:
+        return failed(Check.SNIPPET, page.url, _differs(tag, wrong), fix)
+    if wrong := {name for name in ADDRESS_HOSTS if tag.data().get(name) != right.data().get(name)}:
+        return warned(Check.SNIPPET, page.url, f"{_differs(tag, wrong)}: pages learn no other address", fix)
+    if not await _unaltered(tag, network):
+        fix = (
+            "Print the tag anew by `counterfoil snippet --pinned`, and see that no proxy changes the script."
+        )
+        return failed(Check.SNIPPET, page.url, "integrity is not the hash of what its address answers", fix)
     if len(tags) > 1:
         return warned(Check.SNIPPET, page.url, f"{len(tags)} tags; the first one works", "Remove the others.")
     return well(Check.SNIPPET, page.url, f"found, {_place(page, tag)}")
+
+
+def _differs(tag: Script, names: set[str]) -> str:
+    """What the tag says where it should say something else."""
+    return ", ".join(f"{name} is {tag.data().get(name, 'not there')!r}" for name in sorted(names))
+
+
+async def _unaltered(tag: Script, network: Network) -> bool:
+    """Whether a browser would run the script: its bytes are those of the tag's hash, where it has one."""
+    hashes = tag.attributes.get("integrity", "").split()
+    if not hashes or tag.src is None:
+        return True
+    try:
+        return integrity((await network.ask("GET", tag.src)).body) in hashes
+    except NoAnswer:
+        return False
 
 
 def _place(page: Markup, tag: Script) -> str:

@@ -11,7 +11,7 @@ from relay.doctor.markup import Markup
 from relay.doctor.page import check_page
 from relay.doctor.page_policy import needs
 from relay.settings import AddressHosts, Pixel
-from relay.tag import META_PIXEL, STUB, policy_line, script_tag
+from relay.tag import META_PIXEL, PINNED, STUB, integrity, policy_line, script_tag
 from tests.doctor.lab import (
     BASE_CODE,
     PIXEL,
@@ -20,6 +20,7 @@ from tests.doctor.lab import (
     certified,
     network_of,
     only,
+    relay_on_loopback,
     served,
     settings_for,
     subject_of,
@@ -125,6 +126,32 @@ async def test_the_tag_must_be_the_sites_own(tags: str, status: Status, said: st
     assert (finding.fix is None) is (status is Status.OK)
     if status is Status.FAIL:
         assert TAG in (finding.fix or "")
+
+
+async def test_the_tag_must_say_what_the_settings_say_of_consent() -> None:
+    finding = (await look(TAG.replace("></script>", ' data-consent="tcf"></script>') + META))[Check.SNIPPET]
+    assert (finding.status, finding.seen) == (Status.FAIL, "data-consent is 'tcf'")
+
+
+async def test_a_relay_below_a_path_must_be_posted_to_below_it() -> None:
+    relay = f"{RELAY}/r"
+    wrong = f'<script src="{relay}/c.js" data-site="{SITE}"></script>'
+    finding = (await look(wrong + META, relay=relay))[Check.SNIPPET]
+    assert (finding.status, finding.seen) == (Status.FAIL, "data-endpoint is 'not there'")
+    assert (await look(script_tag(relay, SITE) + META, relay=relay))[Check.SNIPPET].status is Status.OK
+
+
+async def test_a_pinned_tags_hash_must_be_that_of_the_script(tmp_path: Path) -> None:
+    async with relay_on_loopback(tmp_path) as subject, network_of() as network:
+        script = (await network.ask("GET", f"{subject.relay}/{PINNED}")).body
+        right, altered = (
+            script_tag(subject.relay, SITE, integrity=integrity(body)) for body in (script, script + b" ")
+        )
+        assert (await look(right + META, relay=subject.relay))[Check.SNIPPET].status is Status.OK
+        finding = (await look(altered + META, relay=subject.relay))[Check.SNIPPET]
+    assert (finding.status, "--pinned" in (finding.fix or "")) == (Status.FAIL, True)
+    gone = (await look(right + META, relay=subject.relay))[Check.SNIPPET]
+    assert gone.status is Status.FAIL
 
 
 async def test_the_tag_must_name_the_address_hosts() -> None:
