@@ -14,12 +14,14 @@ from pathlib import Path
 
 import anyio
 import httpx
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from relay import __version__
 from relay.assets import find_assets
 from relay.cli import main
+from relay.event.normalise import normalise
 from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
 from relay.settings import load_settings
@@ -359,6 +361,86 @@ def test_replay_beside_a_running_relay_says_what_to_do(store: Path) -> None:
     with running("serve") as process:
         lines_until(process, "Sign in")
         assert "stop, replay, start" in refused("replay", "--fate", "rejected")
+
+
+# prune, erase, export
+
+ADA = normalise("external_id", "Customer-7").sha256 or ""
+PERSON = ("--external-id", " customer-7 ")
+
+
+@pytest.fixture
+def kept(store: Path) -> Path:
+    """The same file with two events of one customer, one of them delivered."""
+
+    async def fill() -> None:
+        user_data = msgspec.json.encode({"user_data": {"external_id": [ADA], "em": [ADA[::-1]]}})
+        hers = [outbox_event("hers", None), outbox_event("sent", Fate.DELIVERED)]
+        async with await SqliteStore.open(store) as opened:
+            await opened.admit([msgspec.structs.replace(each, server_event=user_data) for each in hers])
+
+    anyio.run(fill)
+    return store
+
+
+@pytest.mark.parametrize("who", [PERSON, ("--external-id", ADA), ("--email-hash", ADA[::-1].upper())])
+def test_erase_removes_one_person_and_reports_what_it_was(kept: Path, who: tuple[str, ...]) -> None:
+    kept.with_name(f"{kept.name}.version-1.backup").write_bytes(b"")
+    lines = counterfoil("erase", *who).stdout.splitlines()
+    assert lines[:3] == [
+        "1 of site demo-shop, pixel 1234567890: delivered",
+        "1 of site demo-shop, pixel 1234567890: waiting",
+        "2 erased.",
+    ]
+    assert any("Meta has those" in line for line in lines)
+    assert any("version-1.backup is an older copy" in line for line in lines)
+    assert ADA.encode() not in b"".join(file.read_bytes() for file in kept.parent.iterdir())
+    assert counterfoil("erase", *who).stdout.splitlines()[0] == "0 erased."
+
+
+def test_erase_needs_to_know_whose_events(kept: Path) -> None:
+    assert "--email-hash HASH" in refused("erase")
+    assert "--external-id is empty" in refused("erase", "--external-id", " ")
+
+
+def test_erase_takes_no_address_in_clear(kept: Path) -> None:
+    said = refused("erase", "--email-hash", "ada@example.com")
+    assert "explain hash" in said
+    assert "ada@" not in said
+
+
+@pytest.mark.parametrize("command", [("erase", *PERSON), ("prune",)])
+def test_erase_and_prune_beside_a_running_relay_say_what_to_do(kept: Path, command: tuple[str, ...]) -> None:
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        assert f"stop, {command[0]}, start" in refused(*command)
+
+
+def exported(*arguments: str) -> list[str]:
+    return [
+        json.loads(line)["row"]["event_id"] for line in counterfoil("export", *arguments).stdout.splitlines()
+    ]
+
+
+def test_export_prints_every_receipt_as_a_line_and_a_person_s_alone(kept: Path) -> None:
+    assert exported() == ["waits", "rejected", "hers", "sent"]
+    assert exported(*PERSON) == ["hers", "sent"]
+    assert exported("--external-id", "nobody") == []
+
+
+def test_export_does_not_disturb_a_running_relay(kept: Path) -> None:
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        assert len(exported()) == 4
+
+
+def test_prune_forgets_what_is_past_its_time(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Forgotten" in counterfoil("prune").stdout
+    assert "sent" in exported()
+    year_2030_ns = 1_893_456_000_000_000_000
+    monkeypatch.setattr("relay.cli.time.time_ns", lambda: year_2030_ns)
+    counterfoil("prune")
+    assert exported() == ["waits", "hers"], "what waits has not ended"
 
 
 def test_status_of_a_stopped_relay_tells_what_waits(store: Path) -> None:

@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -31,6 +33,7 @@ from relay.event.outcome import (
 )
 from relay.event.verdict import Profile
 from relay.settings import SECTIONS, AddressHosts, Pixel, Section, Site, load_settings, variables
+from relay.store.sqlite.file import migrate, migrations
 from relay.twin.app import create_twin
 from relay.web.health import NOT_READY
 from relay.web.routes import routes
@@ -144,6 +147,16 @@ def test_every_state_and_every_profile_has_a_row(
 @pytest.mark.parametrize("reason", list(NOT_READY))
 def test_every_reason_not_to_be_ready_is_documented(reason: str) -> None:
     assert f"`{reason}`" in page("api")
+
+
+def test_every_table_of_the_store_is_documented_with_what_it_holds_and_for_how_long() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        migrate(connection, migrations())
+        tables = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        }
+    named = {table for row in rows("privacy") if len(row) == 3 for table in re.findall(r"`(\w+)`", row[0])}
+    assert {table for table in tables if not table.startswith("sqlite_")} - named == set()
 
 
 def documented_routes() -> set[tuple[str, str]]:

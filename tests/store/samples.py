@@ -35,6 +35,7 @@ def leg(state: BrowserState = BrowserState.SENT, *, reported_ms: int = NOW_MS) -
 def event(
     event_id: str = "e1", *, pixel: str = "111", event_name: str = "Purchase", **changes: Any
 ) -> OutboxEvent:
+    user_data = {"user_data": changes.pop("user_data")} if "user_data" in changes else {}
     key = hashlib.blake2b(f"{pixel}\0{event_name}\0{event_id}".encode(), digest_size=16).digest()
     plain = OutboxEvent(
         key=key,
@@ -46,7 +47,7 @@ def event(
         received_ms=NOW_MS,
         not_before_ms=NOW_MS,
         leg=leg(),
-        server_event=msgspec.json.encode({"event_name": event_name, "event_id": event_id}),
+        server_event=msgspec.json.encode({"event_name": event_name, "event_id": event_id, **user_data}),
         client_ip_address="2001:db8::7",
         client_user_agent="Browser/1",
         why={"fbp": "cookie"},

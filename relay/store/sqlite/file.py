@@ -190,6 +190,21 @@ def empty_wal(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def rewrite(path: Path) -> None:
+    """Write the whole file anew. secure_delete zeroes a row where it stands and not where it once stood: when
+    neighbours go, rows move within their pages and leave copies in the unused part.
+
+    Needs room for two more files of this size for a while, one of them a temporary file without a name.
+    """
+    try:
+        with closing(_connect(path)) as connection:
+            connection.execute("PRAGMA temp_store = FILE")  # in memory it could be more than there is
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.DatabaseError as error:
+        raise explain(error) from error
+
+
 def is_full(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 

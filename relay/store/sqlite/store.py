@@ -34,7 +34,7 @@ from relay.store.protocol import (
 )
 from relay.store.sqlite import admit, ended, families, issues, outbox, person, prune, receipts
 from relay.store.sqlite.counter import add_to_total
-from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private
+from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private, rewrite
 from relay.store.sqlite.readers import Readers
 from relay.store.sqlite.writer import Unit, Writer
 
@@ -240,8 +240,13 @@ class SqliteStore:
             for each in await self._writer.write(partial(person.erase, row_ids=row_ids)):
                 were[each.site, each.pixel, each.was] += each.events
             after = row_ids[-1]
-        await asyncio.to_thread(empty_wal, self._file.path)
+        if were:
+            await self.rewrite()
         return [Erased(site=site, pixel=pixel, was=was, events=n) for (site, pixel, was), n in were.items()]
+
+    async def rewrite(self) -> None:
+        """Write the file anew, without what is only left in its unused parts. Nothing else should be under way."""
+        await asyncio.to_thread(rewrite, self._file.path)
 
     async def ready(self) -> bool:
         """As promised: a small write was committed just now, and a large one would find room."""
