@@ -45,3 +45,30 @@ def test_a_traceback_shows_no_local_values(log_format: str, capsys: pytest.Captu
     said = capsys.readouterr().err
     assert "fail_with_a_secret_at_hand" in said
     assert SECRET not in said
+
+
+def fail_with_a_secret_in_the_message() -> None:
+    try:
+        int(SECRET)
+    except ValueError as error:
+        raise KeyError(SECRET) from error
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("logger", ["relay.web", "uvicorn.error"])
+def test_a_traceback_does_not_tell_what_the_exception_said(
+    log_format: str, logger: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("json" if log_format == "json" else "text")
+    try:
+        fail_with_a_secret_in_the_message()
+    except KeyError as error:
+        if logger == "relay.web":
+            structlog.get_logger(logger).exception("request.failed")
+        else:
+            logging.getLogger(logger).error("Exception in ASGI application", exc_info=error)
+    said = capsys.readouterr().err
+    assert "fail_with_a_secret_in_the_message" in said
+    assert "KeyError" in said
+    assert "ValueError" in said
+    assert SECRET not in said
