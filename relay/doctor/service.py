@@ -8,6 +8,7 @@ import msgspec
 from relay.doctor.finding import Check, Finding, failed, well
 from relay.doctor.network import Answer, Network, NoAnswer
 from relay.doctor.subject import Subject
+from relay.settings import Site
 
 FOREIGN: Final = "https://counterfoil-doctor.invalid"  # no browser can ever send this origin
 NO_EVENTS: Final = "no_events"  # what the relay says to an empty post; it stores nothing
@@ -34,16 +35,35 @@ async def _expect(network: Network, check: Check, url: str, status: str) -> Find
 
 
 async def check_script(subject: Subject, network: Network) -> list[Finding]:
-    url = f"{subject.relay}/c.js"
+    """The snippet, and the parts of it that the site's settings make the tag load."""
+    return [await _script(subject, network, name) for name in ("c.js", *_parts(subject.site))]
+
+
+def _parts(site: Site) -> list[str]:
+    parts = ["address.js"] if site.address_hosts.urls() else []
+    if site.consent_source or site.consent == "required":
+        parts.append("consent.js")
+    if site.consent_source:
+        parts.append(f"consent/{site.consent_source}.js")
+    return parts
+
+
+async def _script(subject: Subject, network: Network, name: str) -> Finding:
+    url = f"{subject.relay}/{name}"
     try:
         answer = await network.ask("GET", url)
     except NoAnswer as silent:
-        return [failed(Check.SCRIPT, url, str(silent), REACH)]
+        return failed(Check.SCRIPT, url, str(silent), REACH)
     kind = answer.headers.get("content-type", "")
     if answer.status != 200 or "javascript" not in kind:
-        fix = f"Let the proxy pass /c.js on to the relay. {REACH}"
-        return [failed(Check.SCRIPT, url, f"{_elsewhere(answer)} ({kind or 'no content type'})", fix)]
-    return [well(Check.SCRIPT, url, f"HTTP 200, {len(answer.body):,} bytes")]
+        fix = f"Let the proxy pass /{name} on to the relay. {REACH}"
+        return failed(Check.SCRIPT, url, f"{_elsewhere(answer)} ({kind or 'no content type'})", fix)
+    if (
+        answer.headers.get("access-control-allow-origin") != "*"
+    ):  # modules and pinned scripts are loaded with CORS
+        fix = f"Let the proxy leave the headers of /{name} as the relay sends them."
+        return failed(Check.SCRIPT, url, "no Access-Control-Allow-Origin: *", fix)
+    return well(Check.SCRIPT, url, f"HTTP 200, {len(answer.body):,} bytes")
 
 
 async def check_cors(subject: Subject, network: Network) -> list[Finding]:

@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.routing import Route
 
 from relay.doctor.finding import Check, Finding, Status
 from relay.doctor.service import FOREIGN, check_cors, check_health, check_script
+from relay.settings import AddressHosts
 from relay.store.protocol import Filters, Store
 from tests.doctor.lab import (
     SHOP,
@@ -57,6 +59,22 @@ async def test_a_running_relay_is_well_in_every_respect(tmp_path: Path) -> None:
         Check.CORS,
         Check.CORS,
     ]
+
+
+async def test_the_parts_that_the_settings_want_are_looked_at_too(tmp_path: Path) -> None:
+    async with relay_on_loopback(tmp_path) as subject, network_of() as network:
+        hosts = AddressHosts(ipv4="http://127.0.0.1:1")
+        site = msgspec.structs.replace(subject.site, consent_source="tcf", address_hosts=hosts)
+        found = await check_script(msgspec.structs.replace(subject, site=site), network)
+    assert statuses(found) == {
+        f"script {subject.relay}/{name}": Status.OK
+        for name in ("c.js", "address.js", "consent.js", "consent/tcf.js")
+    }
+
+
+async def test_a_script_without_its_cors_header_fails() -> None:
+    finding = only(await instead(check_script, Response("1", media_type="text/javascript")))
+    assert (finding.status, finding.seen) == (Status.FAIL, "no Access-Control-Allow-Origin: *")
 
 
 async def test_looking_stores_no_event(tmp_path: Path) -> None:
