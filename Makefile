@@ -41,7 +41,7 @@ node_modules/.package-lock.json: package-lock.json $(VENV)/.dev-ready
 	$(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-browser: dev  ## find a Chromium, or install one
+browser: dev  ## find a Chromium and what the network tests run, or install them
 	$(BIN)/python -m e2e.browser
 
 check: dev node_modules/.package-lock.json  ## the fast part: lint, types, floors, unit tests

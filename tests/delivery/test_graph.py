@@ -239,3 +239,12 @@ async def test_a_twin_that_is_gone_adds_nothing_to_a_receipt() -> None:
         raise httpx.ConnectError("refused")
 
     assert await graph_over(handler, "http://twin.example").twin_arrivals("e1") is None
+
+
+async def test_a_twin_is_asked_how_addresses_agree_and_meta_never() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert str(request.url) == "http://twin.example/twin/addresses"
+        return httpx.Response(200, json={"ways": []})
+
+    assert await graph_over(handler, "http://twin.example").twin_addresses() == {"ways": []}
+    assert await graph_over(handler, GRAPH_URL).twin_addresses() is None

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from relay.event.verdict import Source
-from relay.twin.diagnostics import ADVICE, TITLES, Trouble, findings
+from relay.twin.diagnostics import ADVICE, TITLES, AddressWay, Trouble, address_ways, findings
 from relay.twin.state import Received
 
 IPV6, OTHER_IPV6, IPV4 = "2001:db8::7", "2001:db8::8", "192.0.2.7"
@@ -80,3 +80,20 @@ def test_the_widest_trouble_comes_first_with_samples() -> None:
 
 def test_every_trouble_has_a_title_and_advice() -> None:
     assert set(TITLES) == set(ADVICE) == set(Trouble)
+
+
+def test_addresses_of_pairs_are_counted_by_both_families() -> None:
+    events = [
+        *(half(event_id=f"same-{number}") for number in range(3) for half in (browser, server)),
+        browser(event_id="a"),
+        server(event_id="a", ip=OTHER_IPV6),
+        browser(event_id="b"),
+        server(event_id="b", ip=IPV4),
+        browser(event_id="alone"),
+        browser(event_id="no address"),
+        server(event_id="no address", ip=None),
+    ]
+    assert address_ways(events) == [
+        AddressWay(pixel="ipv6", server="ipv6", pairs=4, same=3),
+        AddressWay(pixel="ipv6", server="ipv4", pairs=1, same=0),
+    ]

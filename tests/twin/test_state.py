@@ -79,3 +79,10 @@ def test_rejected_events_are_bounded(twin: httpx.Client) -> None:
     for _ in range(3):
         send_server(twin, *bad)
     assert len(state(twin)["rejected"]) == state_module.MAX_REJECTED
+
+
+def test_the_address_of_both_halves_is_counted_at_an_address_of_its_own(twin: httpx.Client) -> None:
+    send_browser(twin, eid="order-1")
+    send_server(twin, purchase())
+    (way,) = twin.get("/twin/addresses").raise_for_status().json()["ways"]
+    assert (way["server"], way["pairs"], way["same"]) == ("ipv6", 1, 0)

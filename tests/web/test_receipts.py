@@ -1,6 +1,5 @@
 """The console's pages and their JSON: lists, filters, receipts, and no way in for an event's texts."""
 
-import asyncio
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any
@@ -14,17 +13,9 @@ from relay.event.records import OutboxEvent, PixelSeen
 from relay.store.protocol import AttemptResult
 from tests.store.samples import NOW_MS, claim, end_all, event, leg
 from tests.web.lab import Relay
+from tests.web.payloads import PAYLOADS
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def console(relay: Relay) -> Relay:
-    """Signed in, and with the courier stopped, so that only the test moves events."""
-    await relay.app.state.courier.stop(0)
-    await asyncio.wait([relay.app.state.courier_task])
-    await relay.sign_in()
-    return relay
 
 
 async def page(console: Relay, path: str) -> str:
@@ -208,20 +199,6 @@ async def test_what_a_twin_saw_is_shown(console: Relay, monkeypatch: pytest.Monk
     assert "What the twin saw" in html
     assert "192.0.2.77" in html
     assert (await console.http.get("/api/receipts/e1")).json()["twin_counted"] == state["counted"]
-
-
-PAYLOADS = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    '"><svg onload=alert(1)>',
-    "' autofocus onfocus=alert(1) x='",
-    "</title><script>alert(1)</script>",
-    "</textarea></pre></style><b>",
-    "javascript:alert(1)",
-    "{{ 7*7 }}{% raw %}",
-    "<!--<base href=//evil.example>",
-    "&lt;script&gt;",
-]
 
 
 class Tags(HTMLParser):
