@@ -14,7 +14,7 @@ from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.settings import Delivery
 from relay.store.protocol import Again, AttemptResult, Decision, Ended, Lease, Store
 
-SETTLE_AGAIN_SECONDS: Final = 0.5
+STORE_AGAIN_SECONDS: Final = 0.5
 
 _CUT_SHORT: Final = Answer(
     result=AttemptResult(
@@ -100,9 +100,7 @@ class Round:
 
     async def _send(self, access: PixelAccess, batch: Events) -> tuple[Answer, list[Decision]]:
         body = request_body(batch, access.test_event_code)  # first: an attempt means that a call was made
-        attempt = await self._store.begin_attempt(
-            self._lease, [event.key for event in batch], self._clock_ms()
-        )
+        attempt = await self._begun(batch)
         answer = await self._answer(access, body, len(batch))
         now_ms = self._clock_ms()
         log.info(
@@ -125,6 +123,18 @@ class Round:
         )
         await self._settle(decisions, (attempt, answer.result))
         return answer, decisions
+
+    async def _begun(self, batch: Events) -> int:
+        """Insist while the lease lasts: a round that gave up would keep its events until then all the same."""
+        keys = [event.key for event in batch]
+        while True:
+            now_ms = self._clock_ms()
+            try:
+                return await self._store.begin_attempt(self._lease, keys, now_ms)
+            except LeaseLost:
+                raise
+            except StoreError as error:
+                await self._store_recovers("delivery.begin_failed", error, now_ms)
 
     async def _answer(self, access: PixelAccess, body: bytes, events: int) -> Answer:
         self._call = asyncio.create_task(self._graph.send(access, body, events=events))
@@ -152,10 +162,14 @@ class Round:
             try:
                 return await self._store.settle(self._lease, decisions, now_ms=now_ms, attempt=attempt)
             except StoreError as error:
-                if self._cut or now_ms > self._last_call_ms:
-                    raise
-                log.warning("delivery.settle_failed", pixel=self._lease.pixel, error=type(error).__name__)
-                await asyncio.sleep(SETTLE_AGAIN_SECONDS)
+                await self._store_recovers("delivery.settle_failed", error, now_ms)
+
+    async def _store_recovers(self, event: str, error: StoreError, now_ms: int) -> None:
+        """Wait a moment for a store that fails; raises the error when there is no time left for that."""
+        if self._cut or now_ms > self._last_call_ms:
+            raise error
+        log.warning(event, pixel=self._lease.pixel, error=type(error).__name__)
+        await asyncio.sleep(STORE_AGAIN_SECONDS)
 
     async def _end_hopeless(self) -> None:
         """What Meta would refuse for its age, and what a courier that is gone may have sent often enough."""

@@ -3,110 +3,28 @@
 import asyncio
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
-import httpx
 import msgspec
 import pytest
 
-from e2e.checker import GeneratorLog, Json, Ledger, Violation, check, main, read_generator, read_ledger
-from e2e.lab import ENVIRON, PIXEL, SITE, USER_AGENT, Served, loopback_listener
-from e2e.rig import HEADERS, ORIGIN, POISON, Poisoned, shop_event
+from e2e.checker import Json, main
+from e2e.rig import ORIGIN
+from e2e.story import Logs, play
 from relay.delivery import batch, courier, graph
-from relay.event import build, enrich, schedule
+from relay.event import build, enrich
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
-from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
 from relay.store.protocol import Again, Ended
 from relay.store.sqlite import SqliteStore, admit, ended, outbox
-from relay.twin.app import create_twin
-from relay.web import app as web_app
 from relay.web import ingest
 
-DRAIN_SECONDS = 4.0  # a relay with a mistake may never drain; a sound one needs half a second
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come at once."""
-    monkeypatch.setattr(schedule, "RETRY_CEILINGS_MS", (30,) * 6)
-    monkeypatch.setattr(schedule, "RETRY_MIN_MS", 10)
-
-
-class Logs(msgspec.Struct):
-    """The three logs of one run."""
-
-    generator: list[Json]
-    ledger: Ledger
-    twin: Json
-
-    def violations(self) -> list[Violation]:
-        return check(self.generator, self.ledger, self.twin)
-
-    def invariants(self) -> set[str]:
-        return {violation.invariant for violation in self.violations()}
-
-
-def play(folder: Path) -> Logs:
-    """A small story with every turn: faults, a repeat, a refusal, a poisoned event, a hold and its browser half."""
-    listener = loopback_listener()
-    twin = Served(Poisoned(create_twin()), plain=listener)
-    meta = httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30)
-    try:
-        anyio.run(_play, folder, meta)
-        state = meta.get("/twin/state").json()
-    finally:
-        meta.close()
-        twin.close()
-    return Logs(read_generator(folder / "generator.jsonl"), read_ledger(folder / "relay.db"), state)
-
-
-async def _play(folder: Path, meta: httpx.Client) -> None:
-    for fault in (
-        {"what": "accept_then_reset"},
-        {"what": "graph_error", "status": 500, "code": 2},
-        {"what": "delay", "seconds": 0.03, "count": 20},
-    ):
-        await asyncio.to_thread(meta.post, "/twin/faults", json=fault)
-    settings = Settings(
-        server=Server(graph_url=str(meta.base_url).rstrip("/"), accept_private_addresses=True),
-        store=StoreSettings(path=str(folder / "relay.db")),
-        delivery=Delivery(hold_pending_seconds=0.4, batch_max=6),
-        site=(Site(key=SITE, origins=(ORIGIN,), pixels=(Pixel(id=PIXEL, token_env=next(iter(ENVIRON))),)),),
-    )
-    app = web_app.create_app(settings, environ=ENVIRON)
-    log = GeneratorLog(folder / "generator.jsonl")
-    transport = httpx.ASGITransport(app, client=("127.0.0.1", 50_000))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://relay.example", headers=HEADERS) as client,
-    ):
-
-        async def send(*events: Json, ends: str = "delivered") -> None:
-            number = log.post(PIXEL, events, user_agent=USER_AGENT, ends=ends)
-            body = msgspec.json.encode({"site": SITE, "events": events})
-            answer = await client.post("/v1/events", content=body)
-            log.answer(number, answer.status_code, answer.json())
-
-        await send(shop_event("held", state="pending", value=7))
-        for number in range(12):
-            await send(*[shop_event(f"e{number}-{part}", value=number) for part in range(2)])
-        await send(shop_event("e3-0", value=3))
-        await send(shop_event(f"{POISON}1"), ends="rejected")
-        await send({**shop_event("refused"), "custom_data": {}}, shop_event("beside-the-refused"))
-        pixel = {"id": PIXEL, "ev": "Purchase", "eid": "held", "cd[value]": "7", "cd[currency]": "EUR"}
-        await asyncio.to_thread(meta.get, "/tr/", params=pixel)
-        await _drained(app.state.store)
-    log.close()
-
-
-async def _drained(store: SqliteStore) -> None:
-    end = asyncio.get_running_loop().time() + DRAIN_SECONDS
-    while (await store.totals()).waiting and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - a store has no event to wait for
-        await asyncio.sleep(0.02)
-
+FAULTS: tuple[Json, ...] = (
+    {"what": "accept_then_reset"},
+    {"what": "graph_error", "status": 500, "code": 2},
+    {"what": "delay", "seconds": 0.03, "count": 20},
+)
 
 # Mistakes of the relay
 
@@ -273,18 +191,15 @@ def test_each_mistake_of_the_relay_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: Callable[[Patch], None], invariant: str
 ) -> None:
     seed(monkeypatch)
-    assert invariant in play(tmp_path).invariants()
+    assert invariant in play(tmp_path, FAULTS).invariants()
 
 
 # Mistakes in the logs
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule, "RETRY_CEILINGS_MS", (30,) * 6)
-        patch.setattr(schedule, "RETRY_MIN_MS", 10)
-        yield play(tmp_path_factory.mktemp("sound"))
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    return play(tmp_path_factory.mktemp("sound"), FAULTS)
 
 
 def test_a_sound_run_has_no_violation_and_has_met_every_turn(sound: Logs) -> None:
