@@ -25,6 +25,7 @@ def routes(static: Path) -> list[BaseRoute]:
         # the snippet's
         Route("/c.js", script.get_script, methods=["GET"]),
         Route("/c.v1.js", script.get_script, methods=["GET"]),
+        Route("/address.js", script.get_script, methods=["GET"]),
         Route("/consent.js", script.get_script, methods=["GET"]),
         Route("/consent/{name}.js", script.get_script, methods=["GET"]),
         Route("/ga4.js", script.get_script, methods=["GET"]),

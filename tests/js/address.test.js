@@ -6,21 +6,33 @@ openPage();
 /** @type {any} */
 const page = globalThis;
 page.sessionStorage = {};
-page.document.currentScript = {
-  src: 'https://relay.example/c.js',
-  dataset: { site: 'shop', ipv6: 'https://v6.relay.example', ipv4: 'https://v4.relay.example' },
-};
 /** @type {Record<string, () => void>} */
 const listeners = {};
 page.addEventListener = (/** @type {string} */ name, /** @type {() => void} */ listener) => (listeners[name] = listener);
 page.navigator.connection = { type: 'wifi' };
-const { addresses, learn } = await import('../../static/js/snippet/address.js');
+const { default: open } = await import('../../static/js/snippet/address.js');
+
+/** @type {any} */
+const core = {
+  data: { site: 'shop', ipv6: 'https://v6.relay.example', ipv4: 'https://v4.relay.example' },
+  gate: {},
+  terms: { consent: 'granted' },
+};
+open(core);
+
+/** What an event says of addresses. */
+const addresses = () => JSON.parse(JSON.stringify({ ...core.terms, consent: undefined }));
+/** The relay has answered the post of an event. @param {unknown} [family] */
+const learn = (family, event = addresses()) =>
+  core.gate.heard({ json: async () => ({ accepted: 1, family }) }, JSON.stringify({ events: [event] }));
 
 /** @type {{url: string, init: any}[]} */
 let asked = [];
 /** @type {Record<string, () => Promise<any>>} what each host answers */
 let hosts = {};
 
+/** The question has been sent. */
+const sent = () => new Promise((resolve) => setImmediate(resolve));
 const token = (/** @type {string} */ text) => async () => ({ json: async () => ({ token: text }) });
 const unreachable = () => Promise.reject(new TypeError('Failed to fetch'));
 
@@ -42,13 +54,16 @@ test('a post that came over IPv4 asks the IPv6 name once, without cookies', asyn
   assert.deepEqual([host, pathname, searchParams.get('site')], ['v6.relay.example', '/v1/address', 'shop']);
   assert.equal(asked[0].init.credentials, 'omit');
   assert.deepEqual(addresses(), { address_nonce: searchParams.get('nonce'), addresses: ['six'] });
-  assert.equal(await learn('ipv4'), true);
+  assert.equal(await learn('ipv4'), false, 'that post has told it');
+  assert.equal(await learn('ipv4', {}), true, 'that post had left before');
   assert.equal(asked.length, 1);
 });
 
 test('a post that came over IPv6, or whose answer says nothing, asks nobody', async () => {
   assert.equal(await learn('ipv6'), false);
   assert.equal(await learn(), false);
+  const unreadable = { json: () => Promise.reject(new SyntaxError('no JSON')) };
+  assert.equal(await core.gate.heard(unreadable, '{}'), false);
   assert.equal(asked.length, 0);
 });
 
@@ -82,16 +97,20 @@ test('a question that is not answered ends after a second', async () => {
   hosts['v6.relay.example'] = () =>
     new Promise((_, reject) => asked[0].init.signal.addEventListener('abort', () => reject(new Error('aborted'))));
   const found = learn('ipv4');
+  await sent();
   mock.timers.tick(1000);
   assert.equal(await found, false);
   mock.timers.reset();
 });
 
-test('what is known is kept for the session, and asked again after a quarter of an hour', async () => {
+test('what is known is kept for the session and the next page, and asked again after a quarter of an hour', async () => {
   mock.timers.enable({ apis: ['Date'], now: 1e12 });
   await learn('ipv4');
   const [until, , words] = JSON.parse(page.sessionStorage['counterfoil:address']);
   assert.deepEqual([until - 1e12, words], [9e5, addresses()]);
+  const next = { ...core, terms: {} };
+  open(next);
+  assert.deepEqual({ ...next.terms }, words);
   mock.timers.tick(9e5);
   assert.deepEqual(addresses(), {});
   await learn('ipv4');
@@ -116,6 +135,7 @@ test('an answer that comes after the connection has changed is not believed', as
   let answer = () => {};
   hosts['v6.relay.example'] = () => new Promise((resolve) => (answer = resolve));
   const found = learn('ipv4');
+  await sent();
   listeners.online();
   answer({ json: async () => ({ token: 'old' }) });
   assert.equal(await found, false);

@@ -1,63 +1,78 @@
-// The visitor's other address. The Pixel goes over IPv6 where that works, while a post may have come over IPv4: then
-// names of the relay that have one family only sign what they see. No event waits for it in the page.
+// The visitor's other address. Loaded only where the tag names hosts for it (`data-ipv6`, `data-ipv4`).
+//
+// The Pixel goes over IPv6 where that works, while a post may have come over IPv4: then names of the relay that have
+// one family only sign what they see. No event waits for it in the page.
 
 import { uuid } from './events.js';
-import { data, guard, site } from './site.js';
+
+/** @typedef {{address_nonce?: string, addresses?: string[]}} Words what an event says */
+/** @typedef {[number, string | null | undefined, Words]} Known until when, on which network, and what */
 
 const TIMEOUT_MS = 1000;
 const FRESH_MS = 9e5; // the relay takes a token for twice as long
 const KEY = 'counterfoil:address';
 
-/** @typedef {{address_nonce?: string, addresses?: string[]}} Words what an event says */
-/** @typedef {[number, string | null | undefined, Words]} Known until when, on which network, and what */
-
-/** What this session has learnt; a page before this one may have asked. @type {Known | undefined} */
-let known = guard(() => JSON.parse(sessionStorage[KEY]))();
+/** What this session has learnt. @type {Known | undefined} */
+let known;
 /** The question under way. @type {Promise<unknown> | undefined} */
 let asked;
 
 /** `wifi`, `cellular` and such, where the browser tells. @returns {string | undefined} */
 const network = () => /** @type {any} */ (navigator).connection?.type;
 
-const remember = guard((/** @type {Known | undefined} */ what) => {
+/** Storage may be forbidden. @template R @param {() => R} work */
+const attempt = (work) => {
+  try {
+    return work();
+  } catch {}
+};
+
+/** @param {Known} [what] */
+const remember = (what) => {
   asked = undefined;
   known = what;
-  sessionStorage[KEY] = JSON.stringify(what);
-});
-addEventListener('online', () => remember(undefined));
+  attempt(() => (sessionStorage[KEY] = JSON.stringify(what)));
+};
 
-/** @param {string} host @param {string} nonce @returns {Promise<string | undefined>} none where there is no such address */
-const ask = (host, nonce) => {
+/** No nonce while nothing is known, no tokens where there is no other address. @returns {Words} */
+const words = () =>
+  // Loosely: what JSON has no word for comes back as null.
+  known && known[0] > Date.now() && known[1] == network() ? known[2] : {};
+
+/** @param {string} url @returns {Promise<string | undefined>} none where there is no such address */
+const ask = (url) => {
   const stop = new AbortController();
   setTimeout(() => stop.abort(), TIMEOUT_MS);
-  return fetch(`${host}/v1/address?site=${site}&nonce=${nonce}`, { credentials: 'omit', signal: stop.signal })
+  return fetch(url, { credentials: 'omit', signal: stop.signal })
     .then((response) => response.json())
     .then(({ token }) => token)
     .catch(() => {});
 };
 
-/** @param {string[]} hosts */
-const question = async (hosts) => {
+/** @param {string | undefined} site @param {string[]} hosts */
+const question = async (site, hosts) => {
   const address_nonce = uuid();
   const before = network();
-  const mine = (asked = Promise.all(hosts.map((host) => ask(host, address_nonce))));
+  const mine = (asked = Promise.all(hosts.map((host) => ask(`${host}/v1/address?site=${site}&nonce=${address_nonce}`))));
   const addresses = /** @type {string[]} */ ((await mine).filter(Boolean));
   // Else it is about a network that is no longer ours.
   if (asked === mine) remember([Date.now() + FRESH_MS, before, { address_nonce, addresses }]);
 };
 
-/** What an event says of it: no nonce while nothing is known, no tokens where there is no other address. */
-export const addresses = () =>
-  // Loosely: what JSON knows no word for comes back as null.
-  known && known[0] > Date.now() && known[1] == network() ? known[2] : {};
+/** @param {Pick<import('./types.js').Core, 'data' | 'gate' | 'terms'>} core */
+export default ({ data, gate, terms }) => {
+  known = attempt(() => JSON.parse(sessionStorage[KEY])); // a page before this one may have asked
+  addEventListener('online', () => remember());
+  for (const name of /** @type {const} */ (['address_nonce', 'addresses']))
+    Object.defineProperty(terms, name, { enumerable: true, get: () => words()[name] });
 
-/**
- * After an answer of the relay: ask, unless that is known. Whether there is a token for an event that went without.
- * @param {'ipv4' | 'ipv6' | null} [family] the one that the relay saw; null: it could not tell
- */
-export const learn = async (family) => {
-  const hosts = /** @type {string[]} */ ([data.ipv6, family === null && data.ipv4].filter(Boolean));
-  if (!hosts[0] || family === undefined || family === 'ipv6') return false;
-  if (!addresses().address_nonce) await (asked || question(hosts));
-  return !!addresses().addresses?.[0];
+  gate.heard = async (response, body) => {
+    if (body.includes('"address_nonce"')) return false;
+    const { family } = await response.json().catch(() => ({}));
+    const hosts = /** @type {string[]} */ ([data.ipv6, !family && data.ipv4].filter(Boolean));
+    // Of an address that the relay could not tell it says null.
+    if (!hosts[0] || (family !== 'ipv4' && family !== null)) return false;
+    if (!words().address_nonce) await (asked || question(data.site, hosts));
+    return !!words().addresses?.[0];
+  };
 };

@@ -6,7 +6,7 @@ import { data } from './site.js';
 /** What the browser's Global Privacy Control means on this site: `ldu`, `drop` or `ignore`. */
 export const gpc = navigator.globalPrivacyControl && (data.gpc || 'ldu');
 
-/** Closed at first where consent.js has the first word. */
+/** Closed at first where consent.js has the first word. @type {import('./types.js').Gate} */
 export const gate = { closed: 'consent' in data || gpc === 'drop' };
 
 /** Members of every event: the consent that was given, and Limited Data Use. @type {Record<string, unknown>} */
@@ -15,7 +15,7 @@ export const terms = {};
 /** `fbq('consent', word)`: what holds the Pixel holds the relay. @param {unknown} word */
 export const setConsent = (word) => {
   gate.closed = word === 'revoke';
-  terms.consent = 'granted';
+  if (!gate.closed) terms.consent = 'granted';
 };
 
 export const isOpen = () => !gate.closed && !document.prerendering;

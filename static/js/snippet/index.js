@@ -43,6 +43,7 @@ const start = guard(() => {
   awaitFbq();
   if (gate.closed) load('consent');
   if ('ga4' in data) load('ga4');
+  if (data.ipv6 || data.ipv4) load('address');
   for (const call of early) api(.../** @type {[string, string]} */ (Array.from(call)));
   inspect();
   if (document.readyState === 'complete') whenLoaded();

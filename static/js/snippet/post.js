@@ -2,7 +2,7 @@
 // answered stays in the outbox for the next page.
 
 import { age, events, signature } from './events.js';
-import { isOpen, terms } from './gate.js';
+import { gate, isOpen, terms } from './gate.js';
 import { identify, isSameSite } from './identity.js';
 import { forget, save } from './outbox.js';
 import { endpoint, log, site } from './site.js';
@@ -25,49 +25,49 @@ const tell = (tracked) => {
 };
 
 /** @param {Tracked} tracked */
-const post = (tracked) => {
+const post = async (tracked) => {
   const body = tell(tracked);
   const { told } = tracked;
-  fetch(endpoint, {
-    method: 'POST',
-    body,
-    keepalive: body.length < MAX_KEEPALIVE_CHARACTERS,
-    credentials: isSameSite(endpoint.hostname) ? 'include' : 'omit',
-  })
-    .then(({ status }) => {
-      log('relay', status);
-      // Other 4xx will not get better by repetition.
-      if (status > 499 || status === 429) throw status;
-      failures = 0;
-      if (signature(tracked) === told) forget(tracked);
-    })
-    .catch(() =>
-      setTimeout(
-        () => {
-          tracked.told = '';
-          flush();
-        },
-        Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** failures++) * (0.5 + Math.random()),
-      ),
+  /** @type {unknown} */
+  let again;
+  try {
+    const response = await fetch(endpoint, {
+      method: 'POST',
+      body,
+      keepalive: body.length < MAX_KEEPALIVE_CHARACTERS,
+      credentials: isSameSite(endpoint.hostname) ? 'include' : 'omit',
+    });
+    const { status } = response;
+    // Read to its end: until then the browser takes the request for one under way.
+    const answer = await response.text();
+    log('relay', status);
+    // Other 4xx will not get better by repetition.
+    if (status > 499 || status === 429) throw status;
+    failures = 0;
+    if (signature(tracked) === told) forget(tracked);
+    again = await gate.heard?.(answer, body);
+  } catch {
+    await new Promise((resolve) =>
+      setTimeout(resolve, Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** failures++) * (0.5 + Math.random())),
     );
+    again = true;
+  }
+  if (again) {
+    tracked.told = '';
+    handOver(tracked);
+  }
 };
 
 /** @param {Tracked} tracked */
 const isUntold = (tracked) => isOpen() && tracked.told !== signature(tracked);
 
-/** Post what is ready and not told yet. */
-export const flush = () => events.filter((tracked) => tracked.ready && isUntold(tracked)).forEach(post);
-
 /** @param {Tracked} tracked whose leg has been settled, or whose deadline has passed */
 export const handOver = (tracked) => {
   if (!isUntold(tracked)) return;
   // Consent may have come after the event, or Meta's script may have set the cookies that we could not.
-  const { event } = tracked;
-  const { fbp, fbc } = identify();
-  event.fbp ||= fbp;
-  event.fbc ||= fbc;
+  identify(tracked.event);
   save(tracked);
-  flush();
+  post(tracked);
 };
 
 /** The page may be ending: tell what is known, and keep it for the next page. */

@@ -66,6 +66,12 @@ export interface Fbq {
   instance?: any;
 }
 
+export interface Gate {
+  closed: boolean;
+  /** Told of every post that the relay has answered; whether the event shall be posted again. */
+  heard?: (response: Response, body: string) => Promise<boolean>;
+}
+
 /** What the parts of the snippet that are loaded later may touch. */
 export interface Core {
   /** Calls of ours that wait for the page's `fbq`. */
@@ -73,7 +79,7 @@ export interface Core {
   /** The script tag's own attributes. */
   data: DOMStringMap;
   events: Tracked[];
-  gate: { closed: boolean };
+  gate: Gate;
   /** Goes on where the gate is open. */
   resume: () => void;
   /** Members that every event gets. */
