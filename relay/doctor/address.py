@@ -130,12 +130,15 @@ def judge_spoofing(about: str, echo: AddressEcho, forged: AddressEcho) -> Findin
     if echo.address is None and not _chain(echo):
         seen = "The doctor itself may stand where the relay trusts a proxy."
         return skipped(Check.SPOOFING, about, seen, ELSEWHERE)
+    fix = (
+        "Let the proxy overwrite the header that it writes, or append to it, and list in [server] "
+        "trusted_proxies the addresses of your own proxies only."
+    )
     if forged.address in FORGED.values():
-        fix = (
-            "Let the proxy overwrite the header that it writes, or append to it, and list in [server] "
-            "trusted_proxies the addresses of your own proxies only."
-        )
         return failed(Check.SPOOFING, about, f"a forged header put {forged.address} on the event", fix)
+    if forged.address != echo.address:
+        seen = f"forged headers made {forged.address or 'nothing'} of {echo.address}: {forged.why}"
+        return warned(Check.SPOOFING, about, seen, fix)
     return well(Check.SPOOFING, about, "forged X-Forwarded-For and provider headers changed nothing")
 
 

@@ -93,6 +93,8 @@ async def test_a_trusted_proxy_that_passes_a_visitors_own_header_on_is_found(tmp
         finding = judged(forged)
         assert (finding.status, f"put {forged} on the event" in finding.seen) == (Status.FAIL, True)
     assert judged(VISITOR).status is Status.OK
+    taken_off = judge_spoofing("x", echo(VISITOR, forwarded_for=(VISITOR,)), echo(None))
+    assert (taken_off.status, f"made nothing of {VISITOR}: so" in taken_off.seen) == (Status.WARN, True)
 
 
 async def test_ipv6_that_becomes_ipv4_on_the_way_is_told() -> None:
