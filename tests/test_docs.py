@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from relay.assets import find_assets
 from relay.cli import main
+from relay.event.issue import ISSUE_WORDS, IssueKind
 from relay.event.outcome import (
     ADDRESS_SENTENCES,
     ADDRESS_STATUS,
@@ -121,6 +122,13 @@ def test_every_429_is_documented_with_what_to_do(reason: RateReason) -> None:
     (row,) = [row for row in rows("refusals") if row[0] == f"`{reason}`"]
     assert row[1] == RATE_SENTENCES[reason]
     assert row[2]
+
+
+@pytest.mark.parametrize("kind", list(IssueKind))
+def test_every_kind_of_issue_is_documented_with_what_to_do(kind: IssueKind) -> None:
+    (row,) = [row for row in rows("issues") if row[0] == f"`{kind}`"]
+    words = ISSUE_WORDS[kind]
+    assert row[1:] == [words.severity, words.title, words.sentence, words.fix]
 
 
 @pytest.mark.parametrize("reason", list(FateReason))

@@ -149,6 +149,14 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_likely_one(
             "$.server: secret_key_env and secret_key_file are",
         ),
         (
+            f"[[site]]\n{SITE}\nrequire_signature = ['Purchase']\n[[site.pixels]]\n{PIXEL}",
+            "require_signature needs conversion_key_env or conversion_key_file",
+        ),
+        (
+            f"[[site]]\n{SITE}\nconversion_key_env = 'A'\nconversion_key_file = 'b'\n[[site.pixels]]\n{PIXEL}",
+            "conversion_key_env and conversion_key_file are both set",
+        ),
+        (
             f"[[site]]\n{SITE}\n[[site.pixels]]\n{PIXEL}\ntoken_file = 'x'",
             "token_env and token_file are both set",
         ),

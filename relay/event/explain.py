@@ -16,7 +16,7 @@ from relay.event.build import assemble
 from relay.event.enrich import enrich
 from relay.event.identity import cookie_domain, resolve_identity, subdomain_index
 from relay.event.normalise import FIELDS, normalise
-from relay.event.outcome import REFUSAL_SENTENCES, Fate
+from relay.event.outcome import REFUSAL_SENTENCES
 from relay.event.records import BrowserEvent, Json, OutboxEvent, RequestFacts
 from relay.event.wire import Refused, parse_event
 from relay.settings import Pixel, Settings, Site
@@ -154,7 +154,7 @@ def explain_event(row: object, settings: Settings | None = None) -> Json:
     if isinstance(outbox, Refused):
         return _refused(row, outbox)
     first = outbox[0]  # the pixels' events differ in nothing that is sent
-    if first.fate is Fate.FILTERED:
+    if first.fate is not None:
         return _event_answer(row, None, str(first.fate_reason), first.why)
     return _event_answer(row, _sent(first, parsed, asked), None, _why(first, asked))
 

@@ -230,6 +230,10 @@ CHANGES: dict[Refusal, list[tuple[str, Json]]] = {
         ("addresses of numbers", {"addresses": [1]}),
         ("five addresses", {"addresses": ["t"] * 5}),
     ],
+    Refusal.INVALID_SIGNATURE: [
+        ("signature a number", {"signature": 5}),
+        ("signature too long", {"signature": "s" * 1_025}),
+    ],
     Refusal.INVALID_CONSENT: [
         ("consent a boolean", {"consent": True}),
         ("consent an unknown word", {"consent": "maybe"}),

@@ -8,7 +8,7 @@ import pytest
 
 from relay.errors import SettingsError
 from relay.settings import Settings
-from relay.web.keys import KEY_FILE, signing_keys
+from relay.web.keys import KEY_FILE, conversion_keys, signing_keys
 from tests.web.lab import lab_settings
 
 LONG_KEY = "k" * 32
@@ -67,3 +67,26 @@ def test_a_missing_or_short_key_stops_the_start_and_is_not_quoted(tmp_path: Path
 def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no-such-file"):
         signing_keys(with_key(tmp_path, secret_key_file=str(tmp_path / "no-such-file")), {})
+
+
+def with_shop_key(folder: Path, **site: str) -> Settings:
+    settings = lab_settings(folder)
+    signed = msgspec.structs.replace(settings.site[0], require_signature=("Purchase",), **site)
+    return msgspec.structs.replace(settings, site=(signed, *settings.site[1:]))
+
+
+def test_a_shops_keys_come_from_the_environment_or_a_file_by_site(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{LONG_KEY}\n{'n' * 32}\n")
+    by_file = with_shop_key(tmp_path, conversion_key_file=str(tmp_path / "keys"))
+    by_env = with_shop_key(tmp_path, conversion_key_env="SHOP_KEYS")
+    key = by_env.site[0].key
+    assert conversion_keys(by_file, {}) == {key: (LONG_KEY, "n" * 32)}
+    assert conversion_keys(by_env, {"SHOP_KEYS": f"{LONG_KEY} {'n' * 32}"}) == {key: (LONG_KEY, "n" * 32)}
+
+
+def test_a_shop_without_a_key_that_can_be_used_stops_the_start(tmp_path: Path) -> None:
+    settings = with_shop_key(tmp_path, conversion_key_env="SHOP_KEYS")
+    for environ in ({}, {"SHOP_KEYS": "too-short"}):
+        with pytest.raises(SettingsError, match="SHOP_KEYS") as stopped:
+            conversion_keys(settings, environ)
+        assert "too-short" not in str(stopped.value)

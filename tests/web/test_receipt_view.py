@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.event.outcome import AttemptOutcome, BrowserState, Fate, FateReason
+from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, FateReason
 from relay.event.records import BrowserLeg, PixelSeen
 from relay.event.verdict import Profile
 from relay.store.protocol import Attempt, FateRecord
@@ -169,3 +169,12 @@ def test_a_receipt_serialises_with_everything_in_it() -> None:
         "detail": None,
         "at_ms": EVENT_MS + 700,
     }
+
+
+@pytest.mark.parametrize(
+    ("fate", "reason"),
+    [(Fate.QUARANTINED, FateReason.UNSIGNED), (Fate.FILTERED, FateReason.REPEATED_ORDER)],
+)
+def test_an_event_that_is_held_back_says_why(fate: Fate, reason: FateReason) -> None:
+    shown = view(attempts=(), fate=FateRecord(fate=fate, reason=reason, detail=None, at_ms=EVENT_MS))
+    assert shown.headline.endswith(FATE_SENTENCES[reason])
