@@ -33,10 +33,14 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises RelayError where the address cannot be had."""
+    """A listening socket; port 0 takes a free one. Raises RelayError where the address cannot be had.
+
+    `::` stands for every address of both families; its IPv4 peers are named ::ffff:192.0.2.7.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         # create_server adds the address to the system's words, and it is in the sentence already.
         reason = (error.strerror or str(error)).partition(" (while")[0]

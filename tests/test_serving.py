@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -94,6 +95,19 @@ def test_a_host_that_does_not_exist_is_refused_in_a_sentence() -> None:
 def test_an_ipv6_address_can_be_listened_on() -> None:
     with listen("::1", 0) as listener:
         assert listener.getsockname()[0] == "::1"
+
+
+def test_the_unspecified_ipv6_address_takes_both_families() -> None:
+    with listen("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port)).close()
+        peers = []
+        for _ in range(2):
+            connection, peer = listener.accept()
+            connection.close()
+            peers.append(peer[0])
+    assert peers == ["::ffff:127.0.0.1", "::1"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
