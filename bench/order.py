@@ -2,9 +2,10 @@
 
 `python -m bench.order [--trials 1000] [--seed 1]` plays that many visitors against a real relay and the Meta
 twin, over real sockets: the Pixel's request leaves after a random delay or never, the post to the relay is
-early, late, repeated or upgraded, and the relay is restarted on its file again and again. Printed: a table a kind of visit, with the number of
-order violations (a server event before its browser twin), of lost events and of events that a dedup profile counts
-other than once. Times are a quarter of a real installation's, holds included.
+early, late, repeated or upgraded, and the relay is restarted on its file again and again. Printed: a table a
+kind of visit, with the number of order violations (a server event before its browser twin), of lost events and
+of events that a dedup profile counts other than once. Holds and delays are a quarter of a real installation's.
+With `--browser`, the visits are those of a real Chromium (bench/visits.py).
 """
 
 import argparse
@@ -21,6 +22,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from bench import visits
+from bench.tally import Tally, table
 from e2e.lab import ENVIRON, PIXEL, SITE, USER_AGENT, Served, loopback_listener
 from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
 from relay.twin.app import create_twin
@@ -191,14 +194,6 @@ async def drained(client: httpx.AsyncClient, bench: Bench, number: int) -> None:
         await asyncio.sleep(0.2)
 
 
-class Tally(msgspec.Struct, kw_only=True):
-    visits: int = 0
-    pairs: int = 0
-    order_violations: int = 0
-    lost: int = 0
-    counted_otherwise: int = 0
-
-
 def judge_visits(
     visits: list[Visit], state: dict[str, Any], counts: Callable[[str], dict[str, int]]
 ) -> dict[str, Tally]:
@@ -238,15 +233,6 @@ def run(trials: int, seed: int, restarts: int) -> dict[str, Tally]:
             bench.close()
 
 
-def table(tallies: dict[str, Tally]) -> str:
-    heads = ("kind of visit", "visits", "pairs", "order violations", "lost", "not counted once")
-    rows = [(kind, msgspec.structs.astuple(tally)) for kind, tally in sorted(tallies.items())]
-    rows.append(("all", tuple(map(sum, zip(*(numbers for _, numbers in rows), strict=True)))))
-    lines = [f"{heads[0]:<26}" + "".join(f"{head:>18}" for head in heads[1:])]
-    lines += [f"{kind:<26}" + "".join(f"{number:>18}" for number in numbers) for kind, numbers in rows]
-    return "\n".join(lines)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -254,11 +240,15 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--restarts", type=int, default=6)
+    parser.add_argument("--browser", action="store_true", help="page visits in a real Chromium instead")
     options = parser.parse_args()
-    tallies = run(options.trials, options.seed, options.restarts)
-    print(table(tallies))
-    faults = sum(t.order_violations + t.lost + t.counted_otherwise for t in tallies.values())
-    return 1 if faults else 0
+    failures: list[str] = []
+    if options.browser:
+        tallies, details, failures = visits.run(options.trials, options.seed)
+    else:
+        tallies, details = run(options.trials, options.seed, options.restarts), ""
+    print("\n".join((table(tallies), details, *failures)))
+    return 1 if failures or any(tally.faults for tally in tallies.values()) else 0
 
 
 if __name__ == "__main__":
