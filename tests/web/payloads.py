@@ -70,9 +70,8 @@ IN_TEMPLATES_AND_DECODERS = (
     "&lt;script&gt;alert(1)&lt;/script&gt;",
     "&#60;script&#62;alert(1)&#60;/script&#62;",
     "%3Cscript%3Ealert(1)%3C/script%3E",
-    "\u003cscript\u003ealert(1)\u003c/script\u003e",
-    "＜script＞alert(1)＜/script＞",
-    "\u202e<script>alert(1)</script>",
+    "\\u003cscript\\u003ealert(1)\\u003c/script\\u003e",
+    "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e",
     "=HYPERLINK(1)+cmd|' /C calc'!A0",
 )
 
