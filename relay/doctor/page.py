@@ -1,8 +1,9 @@
 """One of the shop's pages: whether the tag and Meta's base code are there, may run, and stand alone."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from relay.doctor.finding import Check, Finding, failed, skipped, warned, well
 from relay.doctor.loaders import LOADERS, Loader
@@ -13,27 +14,20 @@ from relay.doctor.subject import Subject
 from relay.tag import PINNED, integrity, site_tag
 
 OF_PAGE: Final = (Check.PAGE, Check.SNIPPET, Check.BASE_CODE, Check.CSP, Check.LOADERS)
-LONG_EVENTS_ONLY: Final = (
-    "form-action",
-    "frame-src",
-)  # an event of 2,048 characters or more leaves by a form
-# Attributes of the tag: a wrong one of the first loses events or sends them against the settings.
-WEIGHTY: Final = ("data-site", "data-endpoint", "data-consent", "data-gpc")
+# Attributes of the tag: a wrong one of the first loses events, or sends them against the settings.
+WEIGHTY: Final = ("data-site", "data-consent", "data-gpc")
 ADDRESS_HOSTS: Final = ("data-ipv6", "data-ipv4")
 
 
 async def check_page(subject: Subject, network: Network) -> list[Finding]:
     if subject.url is None:
-        return [skipped(check, "no page", "No page was named.", "Name one by --url.") for check in OF_PAGE]
+        return _not_looked_at(OF_PAGE, "no page", "No page was named.")
     try:
         answer = await network.ask("GET", subject.url, follow=True)
     except NoAnswer as silent:
-        return [
-            failed(Check.PAGE, subject.url, str(silent), "Give --url the address of a page that answers.")
-        ]
+        return _no_page(subject.url, str(silent))
     if answer.status != 200:
-        fix = "Give --url the address of a page that a visitor would see."
-        return [failed(Check.PAGE, subject.url, f"HTTP {answer.status}", fix)]
+        return _no_page(subject.url, f"HTTP {answer.status}")
     page = read_markup(answer)
     return [
         _page(subject, page),
@@ -42,6 +36,18 @@ async def check_page(subject: Subject, network: Network) -> list[Finding]:
         judge_policy(subject, page, answer),
         *_loaders(page),
     ]
+
+
+def _no_page(url: str, seen: str) -> list[Finding]:
+    fix = "Give --url the address of a page that a visitor would see."
+    return [
+        failed(Check.PAGE, url, seen, fix),
+        *_not_looked_at(OF_PAGE[1:], url, "There is no page to look at."),
+    ]
+
+
+def _not_looked_at(checks: Sequence[Check], about: str, seen: str) -> list[Finding]:
+    return [skipped(check, about, seen, "Name a page of the shop by --url.") for check in checks]
 
 
 def _page(subject: Subject, page: Markup) -> Finding:
@@ -63,8 +69,11 @@ async def _snippet(subject: Subject, page: Markup, network: Network) -> Finding:
         fix = f"Put {line} into the <head> of every page. A tag that a tag manager adds cannot be seen here."
         return failed(Check.SNIPPET, page.url, "there is no script tag with data-site in the HTML", fix)
     tag, fix = tags[0], f"Let the tag be {line}"
-    if tag.src not in (f"{subject.relay}/c.js", f"{subject.relay}/{PINNED}"):
+    if tag.src is None or tag.src not in (f"{subject.relay}/c.js", f"{subject.relay}/{PINNED}"):
         return failed(Check.SNIPPET, page.url, f"src is {tag.src}", fix)
+    posts_to = urljoin(tag.src, tag.attributes.get("data-endpoint") or "/v1/events")
+    if posts_to != f"{subject.relay}/v1/events":
+        return failed(Check.SNIPPET, page.url, f"it posts to {posts_to}", fix)
     (right,) = parse_markup(line, subject.relay).scripts
     if wrong := {name for name in WEIGHTY if tag.data().get(name) != right.data().get(name)}:
         return failed(Check.SNIPPET, page.url, _differs(tag, wrong), fix)
