@@ -52,6 +52,7 @@ _FILES: Final = frozenset(
         "xml",
     }
 )
+_TELLING: Final = re.compile(r"[@\uff20%+(:]")
 _INTERNATIONAL: Final = re.compile(r"(?<![\w+])\+(?:[ \t\u00a0.()/-]{0,2}\d){7,15}(?!\d)")
 _NORTH_AMERICAN: Final = re.compile(r"(?<!\w)\(\d{3}\)[ .-]?\d{3}[ .-]\d{4}(?!\d)")
 _LINK: Final = re.compile(r"(?<!\w)tel:\+?[\d().-]{7,24}", re.I)
@@ -110,6 +111,8 @@ _NOTHING: Final[dict[str, Kind]] = {}
 
 def personal_kind(text: str, name: str = "") -> Kind | None:
     """What kind of contact data the text holds; `name` is that of its field, as far as it has one."""
+    if not _TELLING.search(text):  # most texts; only a name can make their digits a number
+        return "a phone number" if name and _is_dialled(text, name) else None
     for plain in _decoded(text):
         if "@" in plain and _has_e_mail(plain):
             return "an e-mail address"
