@@ -28,7 +28,7 @@ import msgspec
 Json = dict[str, Any]
 Key = tuple[str, str, str]
 
-TERMINAL: Final = {"delivered", "rejected", "expired", "filtered", "unknown"}
+TERMINAL: Final = {"delivered", "rejected", "expired", "filtered", "quarantined", "unknown"}
 CLOCK_MS: Final = (
     1_500  # the generator, the relay and the twin read one clock, and event_time is in whole seconds
 )

@@ -39,6 +39,7 @@ from relay.store.sqlite.readers import Readers
 from relay.store.sqlite.writer import Unit, Writer
 
 REPLAY_BITE: Final = 500
+NO_END_MS: Final = 2**62  # a clock that was set back has left fates in the future
 MIB: Final = 1 << 20
 
 
@@ -162,7 +163,7 @@ class SqliteStore:
         if not walks and (fate, since_ms, until_ms) != (None, None, None):
             walks = [(None, each) for each in ended.replayable(fate)]
         # What ends from now on is not meant: a replayed event that soon ends again is not taken twice.
-        ended_ms = range(since_ms or 0, min(until_ms if until_ms is not None else now_ms + 1, now_ms + 1))
+        ended_ms = range(since_ms or 0, NO_END_MS if until_ms is None else min(until_ms, now_ms + 1))
         return sum([await self._replay(event_id, each, ended_ms, now_ms) for event_id, each in walks])
 
     async def _replay(self, event_id: str | None, fate: Fate | None, ended_ms: range, now_ms: int) -> int:
