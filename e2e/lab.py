@@ -236,9 +236,12 @@ class Lab:
 
     def receipt(self, event_id: str) -> Json:
         """The receipt as the console's API gives it to a person who has signed in."""
+        return self.console(f"/api/receipts/{event_id}")
+
+    def console(self, path: str) -> Json:
         self._console = self._console or self._sign_in()
-        receipt: Json = self._console.get(f"/api/receipts/{event_id}").raise_for_status().json()
-        return receipt
+        answer: Json = self._console.get(path).raise_for_status().json()
+        return answer
 
     def _sign_in(self) -> httpx.Client:
         """As the person who opens the link that `counterfoil sign-in` prints."""
