@@ -56,7 +56,7 @@ test: check browser  ## everything: check, clean installs, real browsers
 	$(BIN)/pytest tests -n 2 --dist loadfile -m install
 	$(BIN)/pytest e2e -n 2
 
-e2e: browser  ## only the tests in real browsers
+e2e: browser node_modules/.package-lock.json  ## only the tests in real browsers
 	$(BIN)/pytest e2e -n 2
 
 js: node_modules/.package-lock.json  ## build the snippet and print its sizes
