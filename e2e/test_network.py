@@ -132,6 +132,10 @@ def test_the_server_event_names_the_address_that_meta_saw(
         assert set(addresses(lab).values()) == {(scenario.pixel, scenario.pixel)}
         (told,) = lab.receipt("visitor-0")["receipts"]
         assert (told["addresses"]["pixel"], told["addresses"]["agreement"]) == (scenario.pixel, "same")
+        report = lab.console("/api/addresses")
+        assert (report["events"], report["unknown"]) == (PAIRS, 0)
+        assert report["sent_ipv6"] == (PAIRS if scenario.pixel == V6 else 0)
+        assert (report["twin"]["pairs"], report["twin"]["rate"]) == (PAIRS, 1.0)
 
 
 def test_an_ipv6_only_visitor_behind_nat64_is_known_by_the_token(
