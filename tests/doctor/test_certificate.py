@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.doctor import certificate
 from relay.doctor.certificate import DAY_SECONDS, check_tls
 from relay.doctor.finding import Finding, Status
 from relay.settings import AddressHosts
@@ -96,3 +97,11 @@ async def test_the_address_hosts_need_certificates_too() -> None:
         relay, v4 = await check_tls(subject_of(settings), network)
     assert (relay.status, v4.status) == (Status.OK, Status.FAIL)
     assert v4.about == "v4.shop.example (127.0.0.1)"
+
+
+async def test_a_family_that_this_machine_has_not_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate, "has_route", lambda address: address.version == 4)
+    resolve = names(relay_shop_example="127.0.0.1 2001:db8::1")
+    async with served(Shop().app, tls=certified(RELAY, until=ENDS)) as port, network_of(resolve) as network:
+        found = await check_tls(subject_of(settings_for(Path(), f"https://{RELAY}:{port}")), network)
+    assert [finding.about for finding in found] == [f"{RELAY} (127.0.0.1)"]

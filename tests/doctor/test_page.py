@@ -266,6 +266,15 @@ async def test_several_policies_are_mended_one_by_one() -> None:
     )
 
 
+async def test_a_directive_that_is_new_keeps_what_the_page_has_today() -> None:
+    policy = (
+        policy_line(RELAY).replace("script-src", "script-src 'unsafe-inline'").replace("img-src", "x-src")
+    )
+    finding = (await look(headers={"content-security-policy": f"default-src 'self'; {policy}"}))[Check.CSP]
+    assert finding.seen == "lacking: img-src https://www.facebook.com"
+    assert finding.fix == "Merge into the page's policy: img-src 'self' https://www.facebook.com"
+
+
 async def test_a_twins_page_needs_the_twin() -> None:
     twin = "http://127.0.0.1:8320"
     html = GOOD.replace("https://connect.facebook.net", twin)
