@@ -26,7 +26,7 @@ const drop = (core) => {
   core.calls.length = 0;
   const queue = window.fbq?.queue || [];
   for (let index = queue.length; index--; ) if (/^track/.test(String(queue[index][0]))) queue.splice(index, 1);
-  const held = core.events.splice(0).filter(({ event: { pixel } }) => pixel.state === 'undispatched');
+  const held = core.events.splice(0).filter(({ event: { pixel } }) => pixel.dispatched_ms == null);
   count(core, held.length);
   for (const key of Object.keys(localStorage)) if (key.startsWith('counterfoil:')) localStorage.removeItem(key);
 };
