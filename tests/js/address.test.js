@@ -9,12 +9,16 @@ page.sessionStorage = {};
 /** @type {Record<string, () => void>} */
 const listeners = {};
 page.addEventListener = (/** @type {string} */ name, /** @type {() => void} */ listener) => (listeners[name] = listener);
-page.navigator.connection = { type: 'wifi' };
+page.navigator.connection = {
+  type: 'wifi',
+  addEventListener: (/** @type {string} */ name, /** @type {() => void} */ listener) => (listeners[name] = listener),
+};
 const { default: open } = await import('../../static/js/snippet/address.js');
 
 /** @type {any} */
 const core = {
   data: { site: 'shop', ipv6: 'https://v6.relay.example', ipv4: 'https://v4.relay.example' },
+  events: [],
   gate: {},
   terms: { consent: 'granted' },
 };
@@ -24,7 +28,7 @@ open(core);
 const addresses = () => JSON.parse(JSON.stringify({ ...core.terms, consent: undefined }));
 /** The relay has answered the post of an event. @param {unknown} [family] */
 const learn = (family, event = addresses()) =>
-  core.gate.heard({ json: async () => ({ accepted: 1, family }) }, JSON.stringify({ events: [event] }));
+  core.gate.heard(JSON.stringify({ accepted: 1, family }), JSON.stringify({ events: [event] }));
 
 /** @type {{url: string, init: any}[]} */
 let asked = [];
@@ -62,14 +66,23 @@ test('a post that came over IPv4 asks the IPv6 name once, without cookies', asyn
 test('a post that came over IPv6, or whose answer says nothing, asks nobody', async () => {
   assert.equal(await learn('ipv6'), false);
   assert.equal(await learn(), false);
-  const unreadable = { json: () => Promise.reject(new SyntaxError('no JSON')) };
-  assert.equal(await core.gate.heard(unreadable, '{}'), false);
+  assert.equal(await core.gate.heard('no JSON', '{}'), false);
   assert.equal(asked.length, 0);
 });
 
 test('a post of which the relay saw no address asks both names', async () => {
   assert.equal(await learn(null), true);
   assert.deepEqual(addresses().addresses, ['six', 'four']);
+});
+
+test('events of before are told again with what is known, and those to come say it at once', async () => {
+  const early = { event: { event_name: 'Lead', address_nonce: undefined } };
+  core.events = [early];
+  open(core);
+  await learn('ipv4');
+  const event = { ...core.terms, ...early.event };
+  assert.deepEqual([event.event_name, event.addresses], ['Lead', ['six']]);
+  assert.equal(event.address_nonce, addresses().address_nonce);
 });
 
 test('where there is no IPv6 the events say that there is nothing to wait for', async () => {
@@ -110,10 +123,10 @@ test('what is known is kept for the session and the next page, and asked again a
   assert.deepEqual([until - 1e12, words], [9e5, addresses()]);
   const next = { ...core, terms: {} };
   open(next);
-  assert.deepEqual({ ...next.terms }, words);
+  assert.deepEqual(next.terms, words);
+  open(core);
   mock.timers.tick(9e5);
-  assert.deepEqual(addresses(), {});
-  await learn('ipv4');
+  assert.equal(await learn('ipv4'), false, 'that post had a token, though an old one');
   assert.equal(asked.length, 2);
   mock.timers.reset();
 });
@@ -123,7 +136,10 @@ test('a new connection makes it unknown again', async () => {
   listeners.online();
   assert.deepEqual(addresses(), {});
   await learn('ipv4');
+  listeners.change();
+  assert.deepEqual(addresses().addresses, ['six'], 'it was only slower for a while');
   page.navigator.connection.type = 'cellular';
+  listeners.change();
   assert.deepEqual(addresses(), {});
   await learn('ipv4');
   assert.equal(asked.length, 3);

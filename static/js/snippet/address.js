@@ -27,13 +27,6 @@ const attempt = (work) => {
   } catch {}
 };
 
-/** @param {Known} [what] */
-const remember = (what) => {
-  asked = undefined;
-  known = what;
-  attempt(() => (sessionStorage[KEY] = JSON.stringify(what)));
-};
-
 /** No nonce while nothing is known, no tokens where there is no other address. @returns {Words} */
 const words = () =>
   // Loosely: what JSON has no word for comes back as null.
@@ -49,30 +42,44 @@ const ask = (url) => {
     .catch(() => {});
 };
 
-/** @param {string | undefined} site @param {string[]} hosts */
-const question = async (site, hosts) => {
-  const address_nonce = uuid();
-  const before = network();
-  const mine = (asked = Promise.all(hosts.map((host) => ask(`${host}/v1/address?site=${site}&nonce=${address_nonce}`))));
-  const addresses = /** @type {string[]} */ ((await mine).filter(Boolean));
-  // Else it is about a network that is no longer ours.
-  if (asked === mine) remember([Date.now() + FRESH_MS, before, { address_nonce, addresses }]);
-};
+/** @param {Pick<import('./types.js').Core, 'data' | 'events' | 'gate' | 'terms'>} core */
+export default ({ data, events, gate, terms }) => {
+  /** Events of this page, and those to come, say what is known now. */
+  const tell = () => {
+    Object.assign(terms, { address_nonce: undefined, addresses: undefined }, words());
+    for (const { event } of events) Object.assign(event, words());
+  };
 
-/** @param {Pick<import('./types.js').Core, 'data' | 'gate' | 'terms'>} core */
-export default ({ data, gate, terms }) => {
+  /** @param {Known} [what] */
+  const remember = (what) => {
+    asked = undefined;
+    known = what;
+    attempt(() => (sessionStorage[KEY] = JSON.stringify(what)));
+    tell();
+  };
+
+  /** @param {string[]} hosts */
+  const question = async (hosts) => {
+    const address_nonce = uuid();
+    const before = network();
+    const query = `/v1/address?site=${data.site}&nonce=${address_nonce}`;
+    const mine = (asked = Promise.all(hosts.map((host) => ask(host + query))));
+    const addresses = /** @type {string[]} */ ((await mine).filter(Boolean));
+    // Else it is about a network that is no longer ours.
+    if (asked === mine) remember([Date.now() + FRESH_MS, before, { address_nonce, addresses }]);
+  };
+
   known = attempt(() => JSON.parse(sessionStorage[KEY])); // a page before this one may have asked
+  tell();
   addEventListener('online', () => remember());
-  for (const name of /** @type {const} */ (['address_nonce', 'addresses']))
-    Object.defineProperty(terms, name, { enumerable: true, get: () => words()[name] });
+  /** @type {any} */ (navigator).connection?.addEventListener('change', tell);
 
-  gate.heard = async (response, body) => {
-    if (body.includes('"address_nonce"')) return false;
-    const { family } = await response.json().catch(() => ({}));
+  gate.heard = async (answer, body) => {
+    const { family } = attempt(() => JSON.parse(answer)) ?? {};
     const hosts = /** @type {string[]} */ ([data.ipv6, !family && data.ipv4].filter(Boolean));
     // Of an address that the relay could not tell it says null.
     if (!hosts[0] || (family !== 'ipv4' && family !== null)) return false;
-    if (!words().address_nonce) await (asked || question(data.site, hosts));
-    return !!words().addresses?.[0];
+    if (!words().address_nonce) await (asked || question(hosts));
+    return !!words().addresses?.[0] && !body.includes('"address_nonce"');
   };
 };
