@@ -14,9 +14,12 @@ const adapters = readdirSync(new URL('snippet/consent', FOLDER)).map((name) => `
 /** Bytes of gzip that each file may have. */
 export const BUDGET = {
   'c.js': 3072,
-  'address.js': 720,
+  'address.js': 750,
   'consent.js': 850,
   'ga4.js': 1600,
+  'judge.js': 600,
+  'restore.js': 350,
+  'user_data.js': 400,
   .../** @type {Record<string, number>} */ (Object.fromEntries(adapters.map((name) => [name, 400]))),
 };
 
@@ -39,9 +42,9 @@ const bundleAll = async () => {
   const core = await bundle('index.js', {
     format: 'iife',
     // Names that never leave the script: neither posted, nor stored, nor the browser's, nor read by its parts.
-    mangleProps: /^(raw|requests|outcome|armed|ready|told|acknowledged|settle|answer|forbidden)$/,
+    mangleProps: /^(raw|told)$/,
   });
-  const parts = ['address.js', 'consent.js', 'ga4.js', ...adapters].map(
+  const parts = ['address.js', 'consent.js', 'ga4.js', 'judge.js', 'restore.js', 'user_data.js', ...adapters].map(
     async (name) => /** @type {[string, Buffer]} */ ([name, await bundle(name, { format: 'esm', target: 'es2020' })]),
   );
   return [['c.js', core], ...(await Promise.all(parts))];

@@ -24,7 +24,7 @@ beforeEach(() => {
   globalThis.fetch = /** @type {any} */ (
     async (/** @type {unknown} */ _, /** @type {{body: string}} */ { body }) => {
       posts.push(JSON.parse(body).events[0].pixel);
-      return { status };
+      return { status, text: async () => '{}' };
     }
   );
 });

@@ -6,7 +6,7 @@ import { identify } from './identity.js';
 import { arm, dispatched } from './leg.js';
 import { handOver } from './post.js';
 import { guard } from './site.js';
-import { begin } from './track.js';
+import { begin, known } from './track.js';
 
 /** @typedef {import('./types.js').Fbq} Fbq */
 
@@ -26,7 +26,7 @@ export const calls = [];
 /** Where the gate is open: mint what is missing, fire what waits, hand over what is ready. */
 export const resume = guard(() => {
   if (!isOpen()) return;
-  identify();
+  identify({});
   events.forEach((tracked) => (tracked.ready ? handOver : arm)(tracked));
   while (adopted && calls[0]) guard(adopted)(.../** @type {unknown[]} */ (calls.shift()));
 });
@@ -44,12 +44,14 @@ const rewrite = (args) =>
     }
     const call = Array.from(args);
     if (call[0] === 'dataProcessingOptions') [, terms[OPTIONS], terms[OPTIONS + '_country'], terms[OPTIONS + '_state']] = call;
-    const at = /^track(Custom)?$/.test(call[0]) ? 1 : /^trackSingle(Custom)?$/.test(call[0]) ? 2 : 0;
-    if (!at || typeof call[at] !== 'string') return;
+    if (call[0] === 'init') Object.assign(known, call[2]);
+    const [command, single] = /^track(Single)?(Custom)?$/.exec(call[0]) || [];
+    const at = single ? 2 : 1;
+    if (!command || typeof call[at] !== 'string') return;
     const options = call[at + 2];
     const id = begin(call[at], call[at + 1], {
       eventID: options?.eventID ?? options?.event_id,
-      pixelIds: at > 1 ? [String(call[1])] : undefined,
+      pixelIds: single ? [String(call[1])] : undefined,
     });
     // Assigned by index: the data before it may have been left out.
     call[at + 2] = { ...options, eventID: id };

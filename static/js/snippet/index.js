@@ -1,12 +1,12 @@
 // The way in: `window.counterfoil`, and the moments of the page's life at which something is due.
 
-import { events, uuid } from './events.js';
+import { events, find, uuid } from './events.js';
 import { adopt, awaitFbq, calls, fire, resume } from './fbq.js';
 import { gate, terms } from './gate.js';
-import { restore } from './outbox.js';
-import { flush, leave } from './post.js';
-import { watchRequests } from './requests.js';
-import { inspect } from './script.js';
+import { fail, isLoaded } from './leg.js';
+import { kept } from './outbox.js';
+import { leave } from './post.js';
+import { violations, watchRequests } from './requests.js';
 import { data, guard, log, part, site } from './site.js';
 import { begin } from './track.js';
 
@@ -17,12 +17,13 @@ const RESTORE_MS = 3000; // the page's own start comes first
  * @param {string} [word]
  */
 const load = (command, word) => {
-  part(command).then((module) => module.default({ calls, data, events, gate, resume, terms }, word)).catch(log);
+  part(command).then((module) => module.default({ calls, data, events, find, gate, resume, terms }, word)).catch(log);
 };
 
 /** @type {import('./types.js').Counterfoil} */
 const counterfoil = (command, name, values, options = {}) => {
-  if (command !== 'track') return /** @type {undefined} */ (load(command, name));
+  if (command === 'consent') load(command, name);
+  if (command !== 'track') return;
   const eventID = String(options.eventID || uuid());
   // One id, one event: a repeated call does not fire the Pixel again.
   if (begin(name, values, { ...options, eventID })) fire(name, values, eventID, options.pixelIds);
@@ -32,7 +33,17 @@ const counterfoil = (command, name, values, options = {}) => {
 const whenLoaded = () => {
   adopt();
   resume();
-  inspect();
+  if (!isLoaded()) part('judge').then(async ({ hasFailed }) => (await hasFailed()) && fail(), log);
+};
+
+/** @type {Record<string, (event: any) => unknown>} */
+const MOMENTS = {
+  load: whenLoaded,
+  error: ({ target }) => /\/fbevents\.js/.test(target.src) && fail(),
+  pagehide: leave,
+  prerenderingchange: resume,
+  securitypolicyviolation: (violation) => violations.push(violation),
+  visibilitychange: () => (document.hidden ? leave() : resume()),
 };
 
 const start = guard(() => {
@@ -45,16 +56,10 @@ const start = guard(() => {
   if ('ga4' in data) load('ga4');
   if (data.ipv6 || data.ipv4) load('address');
   for (const call of early) api(.../** @type {[string, string]} */ (Array.from(call)));
-  inspect();
   if (document.readyState === 'complete') whenLoaded();
-  addEventListener('load', whenLoaded);
-  addEventListener('pagehide', leave);
-  document.addEventListener('visibilitychange', () => (document.hidden ? leave() : flush()));
-  document.addEventListener('prerenderingchange', resume);
-  setTimeout(() => {
-    restore();
-    flush();
-  }, RESTORE_MS);
+  // By capture: some of these do not bubble.
+  for (const [name, act] of Object.entries(MOMENTS)) addEventListener(name, act, true);
+  setTimeout(() => kept()?.[0] && load('restore'), RESTORE_MS);
 });
 
 if (site && !window.counterfoil?.live) start();

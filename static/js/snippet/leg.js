@@ -1,7 +1,7 @@
 // The browser leg of one event: dispatched → sent, blocked or pending; never dispatched → blocked or undispatched.
 // At any moment the leg holds what would have to be told if the page ended now.
 
-import { age, signature } from './events.js';
+import { age, events, signature } from './events.js';
 import { isOpen } from './gate.js';
 import { handOver } from './post.js';
 import { log } from './site.js';
@@ -11,6 +11,11 @@ import { log } from './site.js';
 
 const LOAD_MS = 6000; // Meta's script has this long to take an event off its queue
 const SETTLE_MS = 2500; // and its request this long to be answered
+
+/** Meta's script could not be loaded. */
+let failed = false;
+
+export const isLoaded = () => window.fbq?.callMethod;
 
 /**
  * How much a state knows, by its initial: undispatched, pending, off, blocked, late, sent. The relay ranks alike.
@@ -56,11 +61,22 @@ export const dispatched = (tracked, transport, seen) => {
   setTimeout(() => tracked.requests && report(tracked, 'pending', 'settle-timeout'), SETTLE_MS);
 };
 
-/** It never left, and nothing has been said about it yet. @param {Tracked} tracked */
-export const isWaiting = ({ ready, event }) => !ready && event.pixel.dispatched_ms == null;
+/**
+ * Start the time in which Meta's script has to send the event; behind a closed gate it says nothing.
+ * @param {Tracked} tracked
+ */
+export const arm = (tracked) => {
+  /** It never left, and nothing has been said about it yet. @param {State} state @param {string} evidence */
+  const end = (state, evidence) => {
+    if (!tracked.ready && tracked.event.pixel.dispatched_ms == null) report(tracked, state, evidence);
+  };
+  // Another copy of the script may have come since.
+  if (failed && !isLoaded()) end('blocked', 'script-error');
+  else setTimeout(() => isOpen() && end('undispatched', isLoaded() ? 'locked' : 'noscript'), LOAD_MS);
+};
 
-/** Start the time in which Meta's script has to send the event; behind a closed gate it says nothing. @param {Tracked} tracked */
-export const arm = (tracked) =>
-  setTimeout(() => {
-    if (isOpen() && isWaiting(tracked)) report(tracked, 'undispatched', window.fbq?.callMethod ? 'locked' : 'noscript');
-  }, LOAD_MS);
+/** The browser could not load Meta's script: no event of the page goes out. */
+export const fail = () => {
+  failed = true;
+  events.forEach(arm);
+};

@@ -3,7 +3,7 @@
 
 import { age, events, signature } from './events.js';
 import { gate, isOpen, terms } from './gate.js';
-import { identify, isSameSite } from './identity.js';
+import { identify } from './identity.js';
 import { forget, save } from './outbox.js';
 import { endpoint, log, site } from './site.js';
 
@@ -11,12 +11,18 @@ import { endpoint, log, site } from './site.js';
 
 const MAX_KEEPALIVE_CHARACTERS = 20000; // at three bytes each still below the 64 KiB that a page may have under way
 const RETRY_MS = 3000;
-const MAX_RETRY_MS = 60000;
+const MAX_DOUBLINGS = 4; // 48 s
 
 let failures = 0;
 
-/** The body of a post, which is thereby told. @param {Tracked} tracked */
+/**
+ * The body of a post, which is thereby told, and kept for the next page until the relay has answered.
+ * @param {Tracked} tracked
+ */
 const tell = (tracked) => {
+  // Consent may have come after the event, or Meta's script may have set the cookies that we could not.
+  identify(tracked.event);
+  save(tracked);
   tracked.told = signature(tracked);
   // Raw customer data may cross an encrypted line, or none at all.
   const raw = (isSecureContext || endpoint.protocol === 'https:') && tracked.raw;
@@ -35,7 +41,7 @@ const post = async (tracked) => {
       method: 'POST',
       body,
       keepalive: body.length < MAX_KEEPALIVE_CHARACTERS,
-      credentials: isSameSite(endpoint.hostname) ? 'include' : 'omit',
+      credentials: 'include', // as with beacons; the cookies' own SameSite rules decide
     });
     const { status } = response;
     // Read to its end: until then the browser takes the request for one under way.
@@ -48,7 +54,7 @@ const post = async (tracked) => {
     again = await gate.heard?.(answer, body);
   } catch {
     await new Promise((resolve) =>
-      setTimeout(resolve, Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** failures++) * (0.5 + Math.random())),
+      setTimeout(resolve, RETRY_MS * 2 ** Math.min(failures++, MAX_DOUBLINGS) * (0.5 + Math.random())),
     );
     again = true;
   }
@@ -63,16 +69,8 @@ const isUntold = (tracked) => isOpen() && tracked.told !== signature(tracked);
 
 /** @param {Tracked} tracked whose leg has been settled, or whose deadline has passed */
 export const handOver = (tracked) => {
-  if (!isUntold(tracked)) return;
-  // Consent may have come after the event, or Meta's script may have set the cookies that we could not.
-  identify(tracked.event);
-  save(tracked);
-  post(tracked);
+  if (isUntold(tracked)) post(tracked);
 };
 
-/** The page may be ending: tell what is known, and keep it for the next page. */
-export const leave = () =>
-  events.filter(isUntold).forEach((tracked) => {
-    save(tracked);
-    navigator.sendBeacon(endpoint, tell(tracked));
-  });
+/** The page may be ending: tell what is known. */
+export const leave = () => events.filter(isUntold).forEach((tracked) => navigator.sendBeacon(endpoint, tell(tracked)));

@@ -1,17 +1,17 @@
 // What the script tag says. Read while the script runs: `currentScript` is gone afterwards.
 
-const script = /** @type {HTMLScriptElement | null} */ (document.currentScript);
-export const data = script?.dataset ?? {};
+const { dataset: data = {}, src = location.href } = /** @type {Partial<HTMLScriptElement>} */ (document.currentScript || {});
+export { data };
 const debugging = 'debug' in data || /[?&]counterfoil_debug=1/.test(location.search);
 
 /** The site key; without one the snippet stays silent. */
 export const { site } = data;
 
 /** Where posts go: the script's own origin, unless the tag says otherwise. */
-export const endpoint = new URL(data.endpoint || '/v1/events', script?.src || location.href);
+export const endpoint = new URL(data.endpoint || '/v1/events', src);
 
-/** A part of the snippet that few pages need, from the script's own place. @param {string} name */
-export const part = (name) => import(new URL(name + '.js', script?.src) + '');
+/** A part of the snippet that few pages need, from the script's own place. @param {string} name @returns {Promise<any>} */
+export const part = async (name) => import(new URL(name + '.js', src) + '');
 
 /** @param {unknown[]} words never personal data */
 export const log = (...words) => debugging && console.info('counterfoil', ...words);

@@ -4,10 +4,12 @@ import { events, find, uuid } from './events.js';
 import { identify } from './identity.js';
 import { terms } from './gate.js';
 import { arm } from './leg.js';
-import { bury } from './script.js';
-import { asTexts, hash } from './user_data.js';
+import { log, part } from './site.js';
 
 const MAX_URL_CHARACTERS = 4096; // the relay refuses longer addresses
+
+/** Customer data that the page gave to `fbq('init')`: the Pixel adds it to every event. @type {Record<string, unknown>} */
+export const known = {};
 
 let viewed = false;
 
@@ -17,7 +19,7 @@ let viewed = false;
  * @param {import('./types.js').Options} options
  * @returns {string | undefined} the event's id; undefined where it is known already, or will not be sent
  */
-export const begin = (name, data, { eventID, userData = {}, pixelIds, signature }) => {
+export const begin = (name, data, { eventID, userData, pixelIds, signature }) => {
   const event_id = String(eventID || uuid());
   if (find(event_id, name, pixelIds?.[0])) return;
   // Meta's script sends one PageView per pixel and page and drops the others; a server event would count alone.
@@ -25,14 +27,15 @@ export const begin = (name, data, { eventID, userData = {}, pixelIds, signature 
     if (viewed) return;
     viewed = true;
   }
+  const raw = { ...known, ...userData };
   /** @type {import('./types.js').Tracked} */
   const tracked = {
     at: performance.now(),
     requests: 0,
-    raw: asTexts(userData),
+    raw,
     event: {
-      ...identify(),
-      ...terms,
+      // Without what is not known yet: an empty address_nonce would hide the one that comes later.
+      ...JSON.parse(JSON.stringify(terms)),
       event_name: name,
       event_id,
       url: location.href.slice(0, MAX_URL_CHARACTERS),
@@ -44,9 +47,10 @@ export const begin = (name, data, { eventID, userData = {}, pixelIds, signature 
       pixel: { state: 'undispatched', evidence: 'unload', transport: 'none' },
     },
   };
-  hash(asTexts(userData)).then((hashed) => (tracked.hashed = hashed), () => {});
+  identify(tracked.event);
+  // Until they are hashed, or where that cannot be, they go raw.
+  if (Object.keys(raw)[0]) part('user_data').then(async ({ hash }) => (tracked.hashed = await hash(raw))).catch(log);
   events.push(tracked);
   arm(tracked);
-  bury();
   return event_id;
 };

@@ -23,6 +23,9 @@ export interface WireEvent {
   custom_data: unknown;
   pixel_ids?: string[];
   signature?: string;
+  /** What this session has learnt of the visitor's other address. */
+  address_nonce?: string;
+  addresses?: string[];
   pixel: Leg;
 }
 
@@ -32,19 +35,14 @@ export interface Tracked {
   /** `performance.now()` of the event; below zero where it happened before this page. */
   at: number;
   /** The customer keys: those given, and those that are hashed. */
-  raw?: Record<string, string[]>;
+  raw?: Record<string, unknown>;
   hashed?: Record<string, string[]>;
   /** Pixel requests under way; one event is one request per pixel. */
   requests: number;
-  /** The best that one of them came to. */
-  outcome?: [State, string];
-  /** The time that Meta's script has to send the event is running. */
-  armed?: boolean;
   /** Settled, or a deadline has passed: it may be posted. */
   ready?: boolean;
-  /** The last report handed to the network, and the last that the relay answered. */
+  /** The last report handed to the network. */
   told?: string;
-  acknowledged?: string;
 }
 
 /** The fourth argument of the page's calls. */
@@ -69,8 +67,10 @@ export interface Fbq {
 export interface Gate {
   closed: boolean;
   /** Told of every post that the relay has answered; whether the event shall be posted again. */
-  heard?: (response: Response, body: string) => Promise<boolean>;
+  heard?: (answer: string, body: string) => Promise<boolean>;
 }
+
+export type Violation = Pick<SecurityPolicyViolationEvent, 'blockedURI' | 'disposition' | 'effectiveDirective'>;
 
 /** What the parts of the snippet that are loaded later may touch. */
 export interface Core {
@@ -79,6 +79,7 @@ export interface Core {
   /** The script tag's own attributes. */
   data: DOMStringMap;
   events: Tracked[];
+  find: (id: unknown, name: unknown, pixel?: string | null) => Tracked | undefined;
   gate: Gate;
   /** Goes on where the gate is open. */
   resume: () => void;

@@ -1,0 +1,62 @@
+// Ends of a Pixel request that prove nothing by themselves. Loaded with the first of them on a page.
+
+const CANARY_MS = 1500;
+const CACHE_MS = 60000;
+const POLICY_MS = 100; // the event that names a policy comes after the failure that it causes
+
+/** @typedef {import('./types.js').Violation} Violation */
+
+/** @type {Record<string, {at: number, answer: Promise<string>}>} */
+const asked = {};
+
+/** @param {string} url */
+const canary = async (url) => {
+  try {
+    const signal = AbortSignal.timeout?.(CANARY_MS);
+    await fetch(url, { method: 'HEAD', mode: 'no-cors', credentials: 'include', cache: 'no-store', signal });
+    return 'reach';
+  } catch (error) {
+    await new Promise((resolve) => setTimeout(resolve, POLICY_MS));
+    return /** @type {Error} */ (error).name === 'TimeoutError' ? 'unknown' : 'noreach';
+  }
+};
+
+/**
+ * The canary: does a host answer at all? Asked once a minute. It carries credentials, so that it shares the Pixel's own
+ * connections. Not verified against the live Meta.
+ * @param {string} url
+ */
+const reach = (url) => {
+  const at = performance.now();
+  if (!(at - asked[url]?.at < CACHE_MS)) asked[url] = { at, answer: canary(url) };
+  return asked[url].answer;
+};
+
+/**
+ * What became of a request, as state and evidence. With Timing-Allow-Origin the browser says that it was answered; a
+ * policy of the page that stopped it is certain; else the canary is asked, which a policy may keep in too.
+ * @param {string} address
+ * @param {string} what happened
+ * @param {Violation[]} violations
+ * @returns {Promise<[import('./types.js').State, string]>}
+ */
+export const judge = async (address, what, violations) => {
+  const [url] = address.split('?');
+  const entries = /** @type {any[]} */ (performance.getEntriesByName(address));
+  if (entries.some((entry) => entry.requestStart)) return ['sent', 'timing'];
+  /** @param {(violation: Violation) => boolean} look */
+  const enforced = (look) => violations.some((violation) => violation.disposition !== 'report' && look(violation));
+  const isStopped = () =>
+    enforced(({ effectiveDirective, blockedURI }) => effectiveDirective !== 'connect-src' && blockedURI.startsWith(url));
+  const answer = isStopped() ? '' : await reach(url);
+  if (isStopped()) return ['blocked', 'csp'];
+  if (answer === 'reach') return ['sent', what + '+reach'];
+  const isForbidden = enforced(({ effectiveDirective }) => effectiveDirective === 'connect-src');
+  return answer === 'noreach' && !isForbidden ? ['blocked', what + '+noreach'] : ['pending', what + '+unknown'];
+};
+
+/** Meta's script may have failed before we came: the browser has done with it, and its host does not answer. */
+export const hasFailed = async () => {
+  for (const { src } of document.scripts)
+    if (/\/fbevents\.js/.test(src) && performance.getEntriesByName(src)[0] && (await reach(src)) === 'noreach') return true;
+};
