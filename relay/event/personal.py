@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 import msgspec
-import phonenumbers
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
 from relay.event.records import BrowserEvent, PixelReport
 
@@ -24,7 +24,10 @@ PLACES_MAX: Final = 20  # named per event; what is over is removed all the same
 NAME_MAX: Final = 40
 
 _DECODINGS: Final = 3  # "%252540" is an "@" too
-_CANDIDATES: Final = 20  # international numbers looked at in one text
+_SIGNS_MAX: Final = (
+    200  # more "@" than that in one text are not looked at: it is taken for a list of addresses
+)
+_NO_DIGIT: Final = re.compile(r"\D")
 _DOMAIN: Final = re.compile(
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}([^\W\d_]{2,24}|xn--[a-z0-9-]{2,58})(?![\w-])", re.I
 )
@@ -151,6 +154,8 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 def _has_e_mail(text: str) -> bool:
+    if text.count("@") > _SIGNS_MAX:
+        return True
     at = text.find("@")
     while at >= 0:
         domain = _DOMAIN.match(text, at + 1)
@@ -165,16 +170,23 @@ def _has_phone(text: str) -> bool:
         return True
     if ":" in text and _LINK.search(text):
         return True
-    return "+" in text and any(
-        _is_valid(found[0]) for found in islice(_INTERNATIONAL.finditer(text), _CANDIDATES)
-    )
+    return "+" in text and any(_is_possible(found[0]) for found in _INTERNATIONAL.finditer(text))
 
 
-def _is_valid(number: str) -> bool:
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(number))
-    except phonenumbers.NumberParseException:
-        return False
+def _is_possible(number: str) -> bool:
+    """Whether numbers of its country code are as long as this one. Cheap: a page may hold thousands."""
+    digits = _NO_DIGIT.sub("", number.replace("(0)", ""))  # "+44 (0)20 …": dialled at home only
+    codes = ((digits[:length], len(digits) - length) for length in (1, 2, 3))
+    return any(national in _national_lengths(code) for code, national in codes)
+
+
+@lru_cache(maxsize=1_000)
+def _national_lengths(country_code: str) -> frozenset[int]:
+    """The lengths that libphonenumber knows; none for a code that is no country's."""
+    regions = COUNTRY_CODE_TO_REGION_CODE.get(int(country_code), ()) if country_code[:1] != "0" else ()
+    known = (PhoneMetadata.metadata_for_region_or_calling_code(int(country_code), each) for each in regions)
+    kinds = (each.general_desc for each in known if each is not None and each.general_desc is not None)
+    return frozenset(length for kind in kinds for length in kind.possible_length)
 
 
 def _is_dialled(text: str, name: str) -> bool:

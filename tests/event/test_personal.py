@@ -28,6 +28,8 @@ PHONES = [
     "call +49 170 1234567 now",
     "ref=+1 (212) 555-0123",
     "%2B4917012345678",
+    "+44 (0)20 7946 0958",
+    "+352 26 12 34",
     "(555) 123-4567",
     "tel:0301234567",
     "TEL:+49-30-1234567",
@@ -38,7 +40,9 @@ OTHERS = [
     "1763859600000",  # a time in milliseconds
     "2026-11-23T10:00:00+0100",
     "GMT+0100",
-    "+1234567",  # no such number
+    "+1234567",  # too short for North America
+    "+0123456789",
+    "+999123456789",  # no country's code
     "€+1234567890123",
     "5+1234567890",
     "summer+2026",
@@ -195,6 +199,7 @@ TEXTS = st.lists(PIECES, max_size=5).map("".join) | st.text(max_size=60)
 
 @given(TEXTS, st.sampled_from(["", "phone", "order_id", "Mobile"]))
 @example("@" * 5_000, "")
+@example("+\u0664\u0669 \u0661\u0667\u0660 \u0661\u0662\u0663\u0664\u0665\u0666\u0667", "")
 @example("+1" * 5_000, "")
 @example("%25" * 5_000, "phone")
 def test_the_quick_look_misses_nothing_that_the_close_look_finds(text: str, name: str) -> None:
