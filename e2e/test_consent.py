@@ -124,15 +124,17 @@ def assert_pairs(lab: Lab) -> dict[str, tuple[Json, Json]]:
 def test_events_wait_for_a_grant_and_keep_their_id_and_time(required_lab: Lab, page: Page, name: str) -> None:
     platform, yes, _ = PLATFORMS[name]
     open_shop(required_lab, page, attributes=f'data-consent="{name.split(" ")[0]}"', platform=platform)
+    before_s = page.evaluate("Date.now()") / 1000
     fire(page, f"yes-{name}")
-    fired_s = page.evaluate("Date.now()") / 1000
-    page.wait_for_timeout(1300)
+    after_s = page.evaluate("Date.now()") / 1000
+    page.wait_for_timeout(2500)
     page.evaluate("window.dispatchEvent(new Event('pagehide'))")
     assert_nothing_at_meta(required_lab)
     page.evaluate(yes)
     for browser, server in assert_pairs(required_lab).values():
         assert browser["event_id"].endswith(f"yes-{name}")
-        assert abs(server["params"]["event_time"] - fired_s) <= 1.1  # whole seconds
+        # Whole seconds; a slow post makes the event look younger by its way.
+        assert int(before_s) <= server["params"]["event_time"] <= after_s + 1
         row = next(r for r in compared(required_lab, browser["event_id"]) if r["field"] == "consent")
         assert (row["browser"], row["server"], row["mark"]) == ("granted", "granted", "same")
 
