@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page
@@ -83,7 +84,7 @@ def required_lab(shared_lab: Lab) -> Lab:
     return shared_lab
 
 
-def lab_with(folder: Path, **site: str) -> AbstractContextManager[Lab]:
+def lab_with(folder: Path, **site: Any) -> AbstractContextManager[Lab]:
     return open_lab(folder, delivery=QUICK, **site)
 
 
