@@ -38,7 +38,7 @@ const decide = (core, word) => {
   denied = word === 'revoke';
   if (before || denied) drop(core);
   core.gate.closed = denied;
-  core.terms.consent = 'granted';
+  if (!denied) core.terms.consent = 'granted';
   window.fbq?.('consent', word);
   core.resume();
 };

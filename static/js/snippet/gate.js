@@ -9,8 +9,8 @@ export const gpc = navigator.globalPrivacyControl && (data.gpc || 'ldu');
 /** Closed at first where consent.js has the first word. @type {import('./types.js').Gate} */
 export const gate = { closed: 'consent' in data || gpc === 'drop' };
 
-/** Members of every event: the consent that was given, and Limited Data Use. @type {Record<string, unknown>} */
-export const terms = {};
+/** Members of every event: the browser's signal, the consent that was given, Limited Data Use. @type {Record<string, unknown>} */
+export const terms = { gpc: navigator.globalPrivacyControl };
 
 /** `fbq('consent', word)`: what holds the Pixel holds the relay. @param {unknown} word */
 export const setConsent = (word) => {
