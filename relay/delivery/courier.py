@@ -22,6 +22,7 @@ from relay.store.protocol import Lease, Store
 
 SLEEP_MAX_MS: Final = 60_000  # a moved clock, or a change that nobody told us of, is noticed within this
 SLEEP_MIN_MS: Final = 10
+RENEW_MS: Final = 60_000  # how often the tokens of parked pixels are read again
 CLOCK_STEP_MS: Final = 5_000  # a clock that is further off than drift explains has been set
 
 log = structlog.get_logger(__name__)
@@ -39,11 +40,12 @@ class Courier:
         clock_ms: Callable[[], int],
         jitter: Callable[[], float],
         steady_ms: Callable[[], int] | None = None,
+        read_pixels: Callable[[], Mapping[str, PixelAccess]] | None = None,
     ) -> None:
         """`pixels` by id; `clock_ms` gives Unix milliseconds, `jitter` a number from 0 to 1.
 
         `steady_ms` counts milliseconds and cannot be set: against it a step of the wall clock shows. Left
-        out: the wall clock is never set.
+        out: the wall clock is never set. `read_pixels` reads `pixels` anew, where a token can change.
         """
         self._store = store
         self._graph = graph
@@ -62,6 +64,8 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()  # the same rounds
         self._steady_ms = steady_ms or clock_ms
         self._drift_ms = clock_ms() - self._steady_ms()  # between the two clocks, when it was last looked at
+        self._read_pixels = read_pixels
+        self._renewed_ms = self._steady_ms()
         self._resting: dict[str, int] = {}  # pixel → when it may be called again
         self._failures: dict[str, int] = {}  # pixel → calls that failed on end; then it is probed
         self._wake = asyncio.Event()
@@ -124,9 +128,25 @@ class Courier:
         for current in self._rounds.values():
             current.clock_stepped(step_ms)
 
+    async def _renew_tokens(self) -> None:
+        """Let a parked pixel go whose token has been replaced. Every other call keeps the token it has."""
+        steady_ms = self._steady_ms()
+        if self._read_pixels is None or steady_ms - self._renewed_ms < RENEW_MS:
+            return
+        self._renewed_ms = steady_ms
+        parked = await self._store.parked()
+        fresh = await asyncio.to_thread(self._read_pixels) if parked else self._pixels
+        for state in parked:
+            access = fresh.get(state.pixel)
+            if access is not None and access != self._pixels.get(state.pixel):
+                self._pixels = {**self._pixels, state.pixel: access}
+                await self._store.unpark(state.pixel)
+                log.info("delivery.unparked", pixel=state.pixel)
+
     async def _turn(self) -> None:
         self._wake.clear()
         await self._follow_clock()
+        await self._renew_tokens()
         if len(self._rounds) >= self._delivery.concurrency:
             await self._wake.wait()  # the end of a round
             return
@@ -187,12 +207,12 @@ class Courier:
             _log_failure("delivery.round_failed", error, pixel=pixel)
             self._resting[pixel] = self._clock_ms() + retry_delay_ms(1, self._jitter())
         else:
-            self._note(pixel, failed)
+            self._note(pixel, failed, current.answered_ms)
         finally:
             del self._rounds[pixel]
             self._wake.set()
 
-    def _note(self, pixel: str, failed: Answer | None) -> None:
+    def _note(self, pixel: str, failed: Answer | None, answered_ms: int) -> None:
         """The circuit of the pixel: opened by a call that fails, closed by one that does not."""
         failures = self._failures.pop(pixel, 0)
         if failed is None:
@@ -203,7 +223,7 @@ class Courier:
             log.warning("delivery.circuit_opened", pixel=pixel)
         self._failures[pixel] = failures + 1
         wait_ms = rest_ms(failures + 1, self._jitter(), failed.retry_after_ms, throttled=failed.throttled)
-        self._resting[pixel] = self._clock_ms() + wait_ms
+        self._resting[pixel] = answered_ms + wait_ms
 
     async def _drain(self) -> None:
         for current in self._rounds.values():

@@ -52,6 +52,7 @@ class Round:
         self._call: asyncio.Task[Answer] | None = None
         self._closing = False
         self._cut = False
+        self.answered_ms = 0  # when the last call ended, by the wall clock
 
     def close(self) -> None:
         """Let the call under way end, and begin no other."""
@@ -102,7 +103,7 @@ class Round:
         body = request_body(batch, access.test_event_code)  # first: an attempt means that a call was made
         attempt = await self._begun(batch)
         answer = await self._answer(access, body, len(batch))
-        now_ms = self._clock_ms()
+        self.answered_ms = now_ms = self._clock_ms()
         log.info(
             "delivery.answered",
             pixel=access.id,

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +59,8 @@ def create_app(
 
     Raises SettingsError where a token or the signing key cannot be read.
     """
-    pixels = pixel_access(settings, environ)
+    read_pixels = partial(pixel_access, settings, environ)
+    pixels = read_pixels()
     static = find_assets("static")
     app = Starlette(
         routes=routes(static),
@@ -69,7 +71,7 @@ def create_app(
             ClientDisconnect: on_disconnect,
             Exception: on_exception,
         },
-        lifespan=lambda app: lifespan(app, pixels),
+        lifespan=lambda app: lifespan(app, pixels, read_pixels),
     )
     app.router.redirect_slashes = False  # an address that is not on the list of routes is not one of ours
     app.state.settings = settings
@@ -86,7 +88,11 @@ def create_app(
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette, pixels: Mapping[str, PixelAccess]) -> AsyncIterator[None]:
+async def lifespan(
+    app: Starlette,
+    pixels: Mapping[str, PixelAccess],
+    read_pixels: Callable[[], Mapping[str, PixelAccess]],
+) -> AsyncIterator[None]:
     """Store, then courier; at the end the courier first, so that every answer from Graph finds its store."""
     state = app.state
     settings: Settings = state.settings
@@ -97,7 +103,14 @@ async def lifespan(app: Starlette, pixels: Mapping[str, PixelAccess]) -> AsyncIt
         await store.recover(now_ms=state.clock_ms(), on_unknown=settings.delivery.on_unknown)
         graph = open_graph(settings.server.graph_url, settings.delivery)
         courier = Courier(
-            store, graph, pixels, settings.delivery, state.clock_ms, random.random, state.steady_ms
+            store,
+            graph,
+            pixels,
+            settings.delivery,
+            state.clock_ms,
+            random.random,
+            state.steady_ms,
+            read_pixels,
         )
         state.store, state.graph, state.courier = store, graph, courier
         state.courier_task = asyncio.create_task(courier.run())

@@ -218,6 +218,35 @@ async def test_a_dead_token_parks_the_pixel_until_it_is_let_go(
     assert "lease_lost" not in str(log)
 
 
+async def test_a_parked_pixel_goes_on_when_its_token_has_been_replaced_without_a_restart(
+    store: SqliteStore, clock: Clock
+) -> None:
+    def strict(request: httpx.Request) -> httpx.Response:
+        return receipt(request) if request.headers["authorization"] == "Bearer EAABnew" else error(190)
+
+    meta = ScriptedMeta(*[strict] * 9)
+    in_place = access(PIXEL, token="EAABold")
+    await store.admit([purchase("e1", clock)])
+    courier = Courier(
+        store, meta.graph(), {**in_place}, Delivery(), clock, lambda: 0.0, read_pixels=lambda: {**in_place}
+    )
+
+    async def a_minute_later() -> None:
+        clock.pass_seconds(60)
+        await store.admit([purchase(f"witness-{clock()}", clock)])
+        courier.wake()
+
+    async with running(courier):
+        await attempts_ended(store, "e1")
+        await a_minute_later()
+        assert (await store.totals()).waiting == 2
+        in_place |= access(PIXEL, token="EAABnew")
+        await a_minute_later()
+        await settled(store)
+    assert await store.parked() == []
+    assert [call.headers["authorization"] for call in meta.calls] == ["Bearer EAABold", "Bearer EAABnew"]
+
+
 @pytest.mark.parametrize(
     ("pixels", "words"),
     [
