@@ -121,6 +121,6 @@ class OutboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[SeenAddress, ...] = ()  # the connection's first; kept as long as client_ip_address
     fate: Fate | None = None  # set at once for events that are recorded and never sent
     fate_reason: FateReason | None = None
-    order_key: bytes | None = None  # 16 bytes: BLAKE2b of pixel, Purchase, order_id; None: not counted by order
+    order_key: bytes | None = None  # 16 bytes: BLAKE2b of pixel and order_id, of a Purchase
     visitor: bytes | None = None  # tells visitors apart: see `sentinel.visitor_mark`
     findings: tuple[Finding, ...] = ()  # what looks wrong with it
