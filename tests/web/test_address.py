@@ -171,6 +171,19 @@ async def test_nothing_a_client_writes_changes_its_address(relay: Relay) -> None
     assert "6.6.6.6" not in str(receipt.server_event["user_data"])
 
 
+@pytest.mark.parametrize(
+    ("peer", "sent"), [("172.64.0.9", "2a00::1"), (V4, V4)], ids=["Cloudflare's edge", "somebody else"]
+)
+async def test_a_providers_header_is_believed_from_the_provider_alone(
+    tmp_path: Path, peer: str, sent: str
+) -> None:
+    settings = lab_settings(tmp_path)
+    server = msgspec.structs.replace(settings.server, trusted_proxies=("cloudflare",))
+    async with open_relay(msgspec.structs.replace(settings, server=server), peer=peer) as relay:
+        await relay.post(cf_connecting_ip="2a00::1")
+        assert (await stored(relay))[0] == sent
+
+
 async def test_a_probe_cannot_claim_an_address_either(relay: Relay) -> None:
     claimed = {"x-forwarded-for": "2a00::666", "cf-connecting-ip": "2a00::666"}
     transport = httpx.ASGITransport(relay.app, client=(V6, 50_000))
