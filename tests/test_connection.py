@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from relay.connection import HEAD_MAX_BYTES
@@ -206,6 +206,30 @@ async def test_connections_beyond_the_limit_are_told_to_come_back() -> None:
         answer = await until_closed(port, GET + b"\r\n")
         idle.close()
     assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+async def test_an_answer_that_nobody_reads_does_not_hold_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("relay.serving.UNREAD_MS", 200)
+    ended = asyncio.Event()
+
+    async def endless(_request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 1_000_000
+                    await asyncio.sleep(0)  # what is sent after the end returns at once
+            finally:
+                ended.set()
+
+        return StreamingResponse(body())
+
+    listener = listen("127.0.0.1", 0)
+    async with serving(Starlette(routes=[Route("/", endless)]), listener, grace_seconds=1):
+        with socket.create_connection(listener.getsockname()) as asker:
+            asker.sendall(GET + b"\r\n")
+            await ended.wait()
 
 
 def test_accepted_connections_inherit_the_bound_on_unread_answers() -> None:
