@@ -28,7 +28,10 @@ const drop = (core) => {
   for (let index = queue.length; index--; ) if (/^track/.test(String(queue[index][0]))) queue.splice(index, 1);
   const held = core.events.splice(0).filter(({ event: { pixel } }) => pixel.dispatched_ms == null);
   count(core, held.length);
-  for (const key of Object.keys(localStorage)) if (key.startsWith('counterfoil:')) localStorage.removeItem(key);
+  try {
+    for (const storage of [localStorage, sessionStorage])
+      for (const key of Object.keys(storage)) if (key.startsWith('counterfoil:')) storage.removeItem(key);
+  } catch {} // forbidden storage holds nothing of ours
 };
 
 /** The last word counts, for what comes after it. @param {Core} core @param {string} word grant or revoke */
