@@ -117,7 +117,13 @@ async def test_agreement_with_a_twin_is_a_rate_and_a_table(
 def test_what_a_twin_says_is_read_with_care() -> None:
     way = {"pixel": "ipv6", "server": "ipv4", "pairs": 2, "same": 0}
     assert read_twin_addresses({"ways": [way]}) == (AddressWay(pixel="ipv6", server="ipv4", pairs=2, same=0),)
-    states: list[dict[str, Any] | None] = [None, {}, {"ways": [{}]}, {"ways": [way | {"pixel": "<b>"}]}, {"ways": None}]
+    states: list[dict[str, Any] | None] = [
+        None,
+        {},
+        {"ways": [{}]},
+        {"ways": [way | {"pixel": "<b>"}]},
+        {"ways": None},
+    ]
     for state in states:
         assert read_twin_addresses(state) is None
 

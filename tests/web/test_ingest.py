@@ -119,7 +119,9 @@ async def test_an_event_for_two_pixels_counts_once(tmp_path: Path) -> None:
     async with open_relay(lab_settings(tmp_path, pixels=(PIXEL_ID, OTHER_PIXEL_ID))) as relay:
         assert (await relay.post(good_event(pixel_ids=[PIXEL_ID]))).json()["accepted"] == 1
         answer = (await relay.post(good_event())).json()
-        assert answer == {"accepted": 1, "updated": 0, "duplicates": 0, "refused": [], "family": "ipv4"}, "new for one pixel"
+        assert answer == {"accepted": 1, "updated": 0, "duplicates": 0, "refused": [], "family": "ipv4"}, (
+            "new for one pixel"
+        )
         assert await stored(relay) == 2
 
 
