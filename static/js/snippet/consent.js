@@ -47,12 +47,11 @@ const decide = (core, word) => {
 };
 
 /** Limited Data Use for both halves, also for the events that wait in the Pixel's queue. @param {Core} core */
-const limit = ({ calls, terms }) => {
-  const [command, options, country, state] = ['dataProcessingOptions', ['LDU'], 0, 0];
-  const name = 'data_processing_options';
-  Object.assign(terms, { [name]: options, [name + '_country']: country, [name + '_state']: state });
-  (window.fbq?.queue || calls).unshift([command, options, country, state]);
-  window.fbq?.(command, options, country, state);
+const limit = ({ calls }) => {
+  const call = ['dataProcessingOptions', ['LDU'], 0, 0];
+  (window.fbq?.queue || calls).unshift(call);
+  // For the events to come, and for the core, which hears of it in passing.
+  window.fbq?.(...call);
 };
 
 /** As soon as a page's script is there. @param {() => unknown} look @param {() => void} then */
