@@ -246,6 +246,7 @@ def test_global_privacy_control_limits_both_halves(lab: Lab, page: Page, where: 
 
 
 def test_events_queued_before_the_snippet_came_are_limited_too(lab: Lab, page: Page) -> None:
+    lab.fault(what="delay", path="/signals/config/", seconds=1, count=1)  # Meta's script is not the first
     page.add_init_script(GPC)
     page.goto(lab.page("/", head=f"{lab.base_code(page_view=False)}<script>{LEAD}</script>{lab.snippet()}"))
     (server,) = lab.wait_for_server("Lead")
