@@ -1,9 +1,7 @@
 """Consent in a real browser: what was not granted leaves but a count, and both halves go under the same terms."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page
@@ -84,8 +82,10 @@ def required_lab(shared_lab: Lab) -> Lab:
     return shared_lab
 
 
-def lab_with(folder: Path, **site: Any) -> AbstractContextManager[Lab]:
-    return open_lab(folder, delivery=QUICK, **site)
+@pytest.fixture
+def dropping_lab(tmp_path: Path) -> Iterator[Lab]:
+    with open_lab(tmp_path, delivery=QUICK, gpc="drop") as opened:
+        yield opened
 
 
 def open_shop(lab: Lab, page: Page, *, attributes: str, platform: str = "", path: str = "/") -> None:
@@ -254,23 +254,21 @@ def test_events_queued_before_the_snippet_came_are_limited_too(lab: Lab, page: P
     assert_limited(lab, browser, server)
 
 
-def test_a_site_may_drop_what_global_privacy_control_covers(tmp_path: Path, page: Page) -> None:
+def test_a_site_may_drop_what_global_privacy_control_covers(dropping_lab: Lab, page: Page) -> None:
     page.add_init_script(GPC)
-    with lab_with(tmp_path, gpc="drop") as lab:
-        open_shop(lab, page, attributes='data-gpc="drop"')
-        fire(page, "drop")
-        page.evaluate("window.dispatchEvent(new Event('pagehide'))")
-        wait_until(lambda: refusals(lab, "consent_denied") == 2, "two events are counted")
-        assert_nothing_at_meta(lab)
+    open_shop(dropping_lab, page, attributes='data-gpc="drop"')
+    fire(page, "drop")
+    page.evaluate("window.dispatchEvent(new Event('pagehide'))")
+    wait_until(lambda: refusals(dropping_lab, "consent_denied") == 2, "two events are counted")
+    assert_nothing_at_meta(dropping_lab)
 
 
-def test_the_relay_drops_by_the_header_what_an_old_tag_lets_through(tmp_path: Path, page: Page) -> None:
+def test_the_relay_drops_by_the_header_what_an_old_tag_lets_through(dropping_lab: Lab, page: Page) -> None:
     page.set_extra_http_headers({"Sec-GPC": "1"})
-    with lab_with(tmp_path, gpc="drop") as lab:
-        open_shop(lab, page, attributes="")
-        page.evaluate(PURCHASE)
-        wait_until(lambda: refusals(lab, "privacy_control") == 1, "the event is counted")
-        assert lab.half("server", "Purchase") == []
+    open_shop(dropping_lab, page, attributes="")
+    page.evaluate(PURCHASE)
+    wait_until(lambda: refusals(dropping_lab, "privacy_control") == 1, "the event is counted")
+    assert dropping_lab.half("server", "Purchase") == []
 
 
 def test_a_page_may_limit_one_event_and_switch_it_off_for_the_next(lab: Lab, page: Page) -> None:
