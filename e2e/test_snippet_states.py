@@ -270,3 +270,55 @@ def test_the_click_id_keeps_its_case_and_its_first_time(lab: Lab, page: Page, po
     page.evaluate(LEAD)
     wait_for(page, posts.told)
     assert posts.events[0]["fbc"] in first
+
+
+def test_a_page_view_of_a_history_change_gets_an_id_and_a_counterpart(
+    lab: Lab, page: Page, posts: Posts
+) -> None:
+    open_shop(lab, page, head=lab.base_code() + lab.snippet())
+    wait_for(page, lambda: len(posts.events) == 1)
+    page.evaluate("history.pushState({}, '', '/two')")
+    wait_for(page, lambda: len(posts.events) == 2)
+    second = posts.events[1]
+    assert (second["event_name"], second["pixel_ids"]) == ("PageView", [PIXEL])
+    assert second["url"].endswith("/two")
+    assert posts.told(second["event_id"]) == ["sent/load"]
+    lab.wait_for_server("PageView", 2)
+    sent = [event["event_id"] for event in lab.half("browser", "PageView")]
+    assert sent == [event["event_id"] for event in posts.events]
+
+
+def test_customer_data_given_to_init_is_told_hashed(lab: Lab, page: Page, posts: Posts) -> None:
+    base = lab.base_code(page_view=False).replace(
+        "fbq('init','1234567890')", "fbq('init','1234567890',{em:'a@b.example'})"
+    )
+    assert "a@b.example" in base
+    open_shop(lab, page, script=LEAD, head=base + lab.snippet())
+    wait_for(page, posts.told)
+    (server,) = lab.wait_for_server("Lead")
+    (browser,) = lab.half("browser", "Lead")
+    assert server["params"]["user_data"]["em"] == [browser["params"]["ud[em]"]]
+
+
+def test_an_ambiguous_end_that_cannot_be_judged_is_pending(
+    lab: Lab, page: Page, posts: Posts, network: Any
+) -> None:
+    network("*/judge.js", "*/mint.js")
+    lab.fault(what="status", status=204, path="/tr/", count=1)
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, posts.told)
+    assert posts.told() == ["pending/settle-timeout"]
+    lab.wait_for_server("Lead")
+
+
+def test_debug_says_what_became_of_an_event_and_where_its_receipt_is(
+    lab: Lab, page: Page, posts: Posts
+) -> None:
+    lines: list[str] = []
+    page.on("console", lambda message: lines.append(message.text))
+    open_shop(lab, page, script=LEAD, head=lab.base_code(page_view=False) + lab.snippet("data-debug"))
+    wait_for(page, posts.told)
+    wait_for(page, lambda: any("relay: sent/load" in line for line in lines))
+    line = next(line for line in lines if "relay: sent/load" in line)
+    assert line.startswith("counterfoil Lead lead-1 sent/load by image, left after ")
+    assert line.endswith(f"{lab.relay_url}/receipts/lead-1")

@@ -17,7 +17,9 @@ export const BUDGET = {
   'address.js': 750,
   'consent.js': 850,
   'ga4.js': 1600,
-  'judge.js': 600,
+  'debug.js': 450,
+  'judge.js': 650,
+  'mint.js': 450,
   'restore.js': 350,
   'user_data.js': 400,
   .../** @type {Record<string, number>} */ (Object.fromEntries(adapters.map((name) => [name, 400]))),
@@ -42,9 +44,9 @@ const bundleAll = async () => {
   const core = await bundle('index.js', {
     format: 'iife',
     // Names that never leave the script: neither posted, nor stored, nor the browser's, nor read by its parts.
-    mangleProps: /^(raw|told)$/,
+    mangleProps: /^raw$/,
   });
-  const parts = ['address.js', 'consent.js', 'ga4.js', 'judge.js', 'restore.js', 'user_data.js', ...adapters].map(
+  const parts = ['address.js', 'consent.js', 'ga4.js', 'debug.js', 'judge.js', 'mint.js', 'restore.js', 'user_data.js', ...adapters].map(
     async (name) => /** @type {[string, Buffer]} */ ([name, await bundle(name, { format: 'esm', target: 'es2020' })]),
   );
   return [['c.js', core], ...(await Promise.all(parts))];

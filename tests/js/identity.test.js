@@ -4,8 +4,10 @@ import { openPage } from './page.js';
 
 openPage();
 const snippet = await import('../../static/js/snippet/identity.js');
-/** What an event that has no identifiers yet is given. */
+const { mint } = await import('../../static/js/snippet/mint.js');
+/** What an event that has no identifiers yet is given, once mint.js has come. */
 const identify = () => {
+  mint();
   /** @type {{fbp?: string, fbc?: string}} */
   const event = {};
   snippet.identify(event);
@@ -55,7 +57,9 @@ for (const bad of ['', 'a.b', 'a%0D%0Ab', '<script>', 'x'.repeat(501), 'ü'])
 test('nothing is minted while consent is revoked', () => {
   const { jar } = openPage();
   setConsent('revoke');
-  assert.deepEqual(identify(), { fbp: undefined, fbc: undefined });
+  const event = {};
+  snippet.identify(event);
+  assert.deepEqual(event, { fbp: undefined, fbc: undefined });
   assert.equal(jar.size, 0);
   setConsent('grant');
 });

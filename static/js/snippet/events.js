@@ -23,5 +23,5 @@ export const age = (tracked) => Math.round(performance.now() - tracked.at);
 /** What a report says, so that the same is not said twice. @param {Tracked} tracked */
 export const signature = ({ event: { pixel } }) => pixel.state + '/' + pixel.evidence;
 
-/** An object URL holds a UUID everywhere; `crypto.randomUUID` is missing on plain HTTP. */
-export const uuid = () => crypto.randomUUID?.() || URL.createObjectURL(new Blob()).slice(-36);
+/** An object URL ends with a UUID everywhere; `crypto.randomUUID` is missing on plain HTTP. */
+export const uuid = () => URL.createObjectURL(new Blob()).slice(-36);

@@ -1,10 +1,11 @@
 // The page's `fbq`: every call of it passes here once, wherever the page keeps its references.
 
-import { events, find } from './events.js';
+import { events } from './events.js';
 import { gate, gpc, isOpen, setConsent, terms } from './gate.js';
 import { identify } from './identity.js';
-import { arm, dispatched } from './leg.js';
+import { arm } from './leg.js';
 import { handOver } from './post.js';
+import { follow } from './requests.js';
 import { guard } from './site.js';
 import { begin, known } from './track.js';
 
@@ -64,7 +65,7 @@ const intercept = (fbq) => {
   // Limited Data Use comes before every event, wherever Meta's script stands.
   if (gpc === 'ldu') fbq.callMethod ? fbq(.../** @type {unknown[]} */ (rewrite(LDU))) : queue.unshift(LDU);
   queue.forEach((args, index) => (queue[index] = rewrite(args)));
-  queue.push = (...args) => queue.splice(queue.length, 0, ...args.map(rewrite)).length;
+  queue.push = (args) => queue.splice(queue.length, 0, rewrite(args)) && queue.length;
 
   /** @type {Fbq['callMethod']} */
   let current;
@@ -73,11 +74,13 @@ const intercept = (fbq) => {
     current = method && /** @this {unknown} @param {unknown[]} args */ function (...args) {
       return method.apply(this, /** @type {unknown[]} */ (rewrite(args)));
     };
-    // Meta's own notice that it has sent something: undocumented, so only where it is there.
-    fbq.getFbeventsModules?.('SignalsFBEventsEvents').fired.listen((/** @type {unknown} */ _, /** @type {any} */ payload) => {
-      const tracked = find(payload.get('eid'), payload.get('ev'), payload.get('id'));
-      // Those that were seen to leave are followed already.
-      if (tracked && tracked.event.pixel.dispatched_ms == null) dispatched(tracked, 'unknown');
+    // Meta's own notices, undocumented, so only where they are there: of what it has sent, and of an event that it fires
+    // by itself, such as the PageView of a history change, and that has no id yet.
+    const { fired, setEventId } = fbq.getFbeventsModules?.('SignalsFBEventsEvents') || {};
+    fired?.listen((/** @type {unknown} */ _, /** @type {unknown} */ params) => follow('unknown', '/tr', params));
+    setEventId?.listen((/** @type {string} */ pixel, /** @type {any} */ params, /** @type {string} */ name) => {
+      // The method may be set twice, and then we listen twice.
+      if (!params.get('eid')) params.append('eid', begin(name, {}, { pixelIds: [String(pixel)] }));
     });
   });
   set(fbq.callMethod);

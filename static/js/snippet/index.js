@@ -6,8 +6,8 @@ import { gate, terms } from './gate.js';
 import { fail, isLoaded } from './leg.js';
 import { kept } from './outbox.js';
 import { leave } from './post.js';
-import { violations, watchRequests } from './requests.js';
-import { data, guard, log, part, site } from './site.js';
+import { onFormData, violations, watchRequests } from './requests.js';
+import { data, guard, part, site } from './site.js';
 import { begin } from './track.js';
 
 const RESTORE_MS = 3000; // the page's own start comes first
@@ -17,7 +17,7 @@ const RESTORE_MS = 3000; // the page's own start comes first
  * @param {string} [word]
  */
 const load = (command, word) => {
-  part(command).then((module) => module.default({ calls, data, events, find, gate, resume, terms }, word)).catch(log);
+  part(command, (module) => module.default({ calls, data, events, find, gate, resume, terms }, word));
 };
 
 /** @type {import('./types.js').Counterfoil} */
@@ -33,13 +33,14 @@ const counterfoil = (command, name, values, options = {}) => {
 const whenLoaded = () => {
   adopt();
   resume();
-  if (!isLoaded()) part('judge').then(async ({ hasFailed }) => (await hasFailed()) && fail(), log);
+  if (!isLoaded()) part('judge', ({ inspect }) => inspect(fail));
 };
 
 /** @type {Record<string, (event: any) => unknown>} */
 const MOMENTS = {
   load: whenLoaded,
   error: ({ target }) => /\/fbevents\.js/.test(target.src) && fail(),
+  formdata: onFormData,
   pagehide: leave,
   prerenderingchange: resume,
   securitypolicyviolation: (violation) => violations.push(violation),
@@ -54,8 +55,9 @@ const start = guard(() => {
   awaitFbq();
   if (gate.closed) load('consent');
   if ('ga4' in data) load('ga4');
+  if ('debug' in data || /counterfoil_debug=1/.test(location.search)) load('debug');
   if (data.ipv6 || data.ipv4) load('address');
-  for (const call of early) api(.../** @type {[string, string]} */ (Array.from(call)));
+  for (const call of early) api(.../** @type {[string, string]} */ (/** @type {unknown} */ (call)));
   if (document.readyState === 'complete') whenLoaded();
   // By capture: some of these do not bubble.
   for (const [name, act] of Object.entries(MOMENTS)) addEventListener(name, act, true);

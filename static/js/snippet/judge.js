@@ -38,25 +38,29 @@ const reach = (url) => {
  * @param {string} address
  * @param {string} what happened
  * @param {Violation[]} violations
- * @returns {Promise<[import('./types.js').State, string]>}
+ * @param {(state: import('./types.js').State, evidence: string) => void} end
  */
-export const judge = async (address, what, violations) => {
+export const judge = async (address, what, violations, end) => {
   const [url] = address.split('?');
   const entries = /** @type {any[]} */ (performance.getEntriesByName(address));
-  if (entries.some((entry) => entry.requestStart)) return ['sent', 'timing'];
+  if (entries.some((entry) => entry.requestStart)) return end('sent', 'timing');
   /** @param {(violation: Violation) => boolean} look */
   const enforced = (look) => violations.some((violation) => violation.disposition !== 'report' && look(violation));
   const isStopped = () =>
     enforced(({ effectiveDirective, blockedURI }) => effectiveDirective !== 'connect-src' && blockedURI.startsWith(url));
   const answer = isStopped() ? '' : await reach(url);
-  if (isStopped()) return ['blocked', 'csp'];
-  if (answer === 'reach') return ['sent', what + '+reach'];
+  if (isStopped()) return end('blocked', 'csp');
+  if (answer === 'reach') return end('sent', what + '+reach');
   const isForbidden = enforced(({ effectiveDirective }) => effectiveDirective === 'connect-src');
-  return answer === 'noreach' && !isForbidden ? ['blocked', what + '+noreach'] : ['pending', what + '+unknown'];
+  if (answer === 'noreach' && !isForbidden) end('blocked', what + '+noreach');
+  else end('pending', what + '+unknown');
 };
 
-/** Meta's script may have failed before we came: the browser has done with it, and its host does not answer. */
-export const hasFailed = async () => {
+/**
+ * Meta's script may have failed before we came: the browser has done with it, and its host does not answer.
+ * @param {() => void} fail
+ */
+export const inspect = async (fail) => {
   for (const { src } of document.scripts)
-    if (/\/fbevents\.js/.test(src) && performance.getEntriesByName(src)[0] && (await reach(src)) === 'noreach') return true;
+    if (/\/fbevents\.js/.test(src) && performance.getEntriesByName(src)[0] && (await reach(src)) === 'noreach') fail();
 };

@@ -1,10 +1,9 @@
 // The browser leg of one event: dispatched → sent, blocked or pending; never dispatched → blocked or undispatched.
 // At any moment the leg holds what would have to be told if the page ended now.
 
-import { age, events, signature } from './events.js';
+import { age, events } from './events.js';
 import { isOpen } from './gate.js';
 import { handOver } from './post.js';
-import { log } from './site.js';
 
 /** @typedef {import('./types.js').Tracked} Tracked */
 /** @typedef {import('./types.js').State} State */
@@ -41,7 +40,6 @@ export const report = (tracked, state, evidence, requests) => {
   }
   if (requests) return;
   tracked.ready = true;
-  log(event.event_name, event.event_id, signature(tracked), leg.dispatched_ms, leg.settled_ms);
   handOver(tracked);
 };
 

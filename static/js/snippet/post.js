@@ -5,7 +5,7 @@ import { age, events, signature } from './events.js';
 import { gate, isOpen, terms } from './gate.js';
 import { identify } from './identity.js';
 import { forget, save } from './outbox.js';
-import { endpoint, log, site } from './site.js';
+import { endpoint, site } from './site.js';
 
 /** @typedef {import('./types.js').Tracked} Tracked */
 
@@ -34,8 +34,6 @@ const tell = (tracked) => {
 const post = async (tracked) => {
   const body = tell(tracked);
   const { told } = tracked;
-  /** @type {unknown} */
-  let again;
   try {
     const response = await fetch(endpoint, {
       method: 'POST',
@@ -46,22 +44,20 @@ const post = async (tracked) => {
     const { status } = response;
     // Read to its end: until then the browser takes the request for one under way.
     const answer = await response.text();
-    log('relay', status);
     // Other 4xx will not get better by repetition.
     if (status > 499 || status === 429) throw status;
     failures = 0;
     if (signature(tracked) === told) forget(tracked);
-    again = await gate.heard?.(answer, body);
+    if (await gate.heard?.(answer, body)) repeat(tracked);
   } catch {
-    await new Promise((resolve) =>
-      setTimeout(resolve, RETRY_MS * 2 ** Math.min(failures++, MAX_DOUBLINGS) * (0.5 + Math.random())),
-    );
-    again = true;
+    setTimeout(repeat, RETRY_MS * 2 ** Math.min(failures++, MAX_DOUBLINGS) * (0.5 + Math.random()), tracked);
   }
-  if (again) {
-    tracked.told = '';
-    handOver(tracked);
-  }
+};
+
+/** @param {Tracked} tracked */
+const repeat = (tracked) => {
+  tracked.told = '';
+  handOver(tracked);
 };
 
 /** @param {Tracked} tracked */

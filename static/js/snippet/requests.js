@@ -14,14 +14,15 @@ export const violations = [];
  * @param {unknown} address
  * @param {any} [body]
  */
-const follow = (transport, address, body) => {
+export const follow = (transport, address, body) => {
   const [matches, query] = /\/tr\/?(\?.*)?$/.exec(String(address)) || [];
   if (!matches) return;
-  const params = new URLSearchParams(body || query);
+  const params = body || new URLSearchParams(query);
   /** @param {string} name */
   const get = (name) => params.get(name);
   const tracked = find(get('eid'), get('ev'), get('id'));
-  if (!tracked) return;
+  // Meta's own notice comes after the request, which may have been seen to leave.
+  if (!tracked || (transport === 'unknown' && tracked.event.pixel.seen)) return;
   dispatched(tracked, transport, {
     event_name: get('ev'),
     event_id: get('eid'),
@@ -32,15 +33,15 @@ const follow = (transport, address, body) => {
     dpo: get('dpo'),
   });
   let open = true;
-  return async (/** @type {string} */ what) => {
-    // Only these prove something by themselves.
-    const [state, evidence] = /^(load|fetch)$/.test(what)
-      ? /** @type {const} */ (['sent', what])
-      : await part('judge')
-          .then(({ judge }) => judge(String(address), what, violations))
-          .catch(() => ['pending', what + '+unknown']);
+  /** @param {import('./types.js').State} state @param {string} evidence */
+  const end = (state, evidence) => {
     if (open) report(tracked, state, evidence, --tracked.requests);
     open = false;
+  };
+  return (/** @type {string} */ what) => {
+    // Only these prove something by themselves.
+    if (/^(load|fetch)$/.test(what)) end('sent', what);
+    else part('judge', ({ judge }) => judge(String(address), what, violations, end));
   };
 };
 
@@ -60,18 +61,22 @@ const watch = guard((owner, name, look) => {
   Object.defineProperty(owner, name, descriptor);
 });
 
+/**
+ * A form that leaves says what it holds; that of the Pixel goes into a hidden frame.
+ * @param {{target: HTMLFormElement, formData: FormData}} event
+ */
+export const onFormData = ({ target, formData }) => {
+  const end = follow('form', target.action, formData);
+  const frame = /** @type {HTMLIFrameElement} */ (document.getElementsByName(target.target)[0]);
+  // The first load may still be that of the empty frame, whose document is the page's own.
+  if (end) frame.addEventListener('load', () => frame.contentDocument || end('form-load'));
+};
+
 /** Called once, before the Pixel sends anything. */
 export const watchRequests = () => {
   watch(HTMLImageElement.prototype, 'src', (_, image, url) => {
     const end = follow('image', url);
     if (end) for (const what of ['load', 'error']) image.addEventListener(what, () => end(what));
-  });
-
-  watch(HTMLFormElement.prototype, 'submit', (_, form) => {
-    const end = follow('form', form.action, new FormData(form));
-    const frame = /** @type {HTMLIFrameElement} */ (document.getElementsByName(form.target)[0]);
-    // The first load may still be that of the empty frame, whose document is the page's own.
-    if (end) frame.addEventListener('load', () => frame.contentDocument || end('form-load'));
   });
 
   // A refused beacon is no dispatch: the Pixel goes on to another transport.

@@ -4,7 +4,7 @@ import { events, find, uuid } from './events.js';
 import { identify } from './identity.js';
 import { terms } from './gate.js';
 import { arm } from './leg.js';
-import { log, part } from './site.js';
+import { part } from './site.js';
 
 const MAX_URL_CHARACTERS = 4096; // the relay refuses longer addresses
 
@@ -12,6 +12,9 @@ const MAX_URL_CHARACTERS = 4096; // the relay refuses longer addresses
 export const known = {};
 
 let viewed = false;
+
+/** @template T @param {T} value @returns {T} */
+const copy = (value) => JSON.parse(JSON.stringify(value));
 
 /**
  * @param {string} name
@@ -33,23 +36,23 @@ export const begin = (name, data, { eventID, userData, pixelIds, signature }) =>
     at: performance.now(),
     requests: 0,
     raw,
-    event: {
-      // Without what is not known yet: an empty address_nonce would hide the one that comes later.
-      ...JSON.parse(JSON.stringify(terms)),
+    // As it is now: the page may go on using its object. And without what is not known yet: an empty address_nonce would
+    // hide the one that comes later.
+    event: copy({
+      ...terms,
       event_name: name,
       event_id,
       url: location.href.slice(0, MAX_URL_CHARACTERS),
       referrer: document.referrer,
-      // As it is now: the page may go on using its object.
-      custom_data: JSON.parse(JSON.stringify(data || {})),
+      custom_data: data || {},
       pixel_ids: pixelIds,
       signature,
       pixel: { state: 'undispatched', evidence: 'unload', transport: 'none' },
-    },
+    }),
   };
   identify(tracked.event);
   // Until they are hashed, or where that cannot be, they go raw.
-  if (Object.keys(raw)[0]) part('user_data').then(async ({ hash }) => (tracked.hashed = await hash(raw))).catch(log);
+  if (Object.keys(raw)[0]) part('user_data', async ({ hash }) => (tracked.hashed = await hash(raw)));
   events.push(tracked);
   arm(tracked);
   return event_id;
