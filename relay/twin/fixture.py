@@ -36,7 +36,7 @@ class MetaTwin:
             app or create_twin(),
             access_log=False,
             lifespan="off",
-            log_level="error",
+            log_config=None,  # the logging of whoever tests with it is theirs
             proxy_headers=False,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
