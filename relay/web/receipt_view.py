@@ -6,8 +6,9 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, Transport
+from relay.event.pair import PairVerdict, ServerSend, pair_verdicts
 from relay.event.records import BrowserLeg, Json, PixelSeen
-from relay.event.verdict import PairVerdict, Profile, ServerSend, pair_verdicts
+from relay.event.verdict import Profile
 from relay.store.protocol import Attempt, FateRecord, PixelState, Status, StoredReceipt
 from relay.web.address_view import Addresses, addresses_of, shown, shown_twin
 from relay.web.compare import Compared, compare
