@@ -89,12 +89,10 @@ def client_address(
     hops_forwarded = [
         _for_of(element) for line in forwarded for element in line.split(",") if element.strip()
     ]
-    by_for = _walk(peer, hops_for, trusted_proxies)
-    by_forwarded = _walk(peer, hops_forwarded, trusted_proxies)
-    if hops_for and hops_forwarded and by_for.address != by_forwarded.address:
-        return _none("X-Forwarded-For and Forwarded disagree; let the proxy remove the one it does not write")
     header: AddressSource = "forwarded" if hops_forwarded else "x-forwarded-for"
-    hop = by_forwarded if hops_forwarded else by_for
+    hop = _walk(peer, hops_forwarded or hops_for, trusted_proxies)
+    if hops_for and hops_forwarded and _walk(peer, hops_for, trusted_proxies).address != hop.address:
+        return _none("X-Forwarded-For and Forwarded disagree; let the proxy remove the one it does not write")
     named = _named_by_provider(hop.voucher, providers, provider_headers or {})
     if named is None:
         return _judge(hop, header, accept_private)
@@ -117,14 +115,16 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 def parse_providers(texts: Sequence[str]) -> tuple[Provider, ...]:
     """Those of the named proxies that write headers of their own."""
-    return tuple(
-        Provider(
-            networks=_networks(text),
-            client_headers=msgspec.convert(NAMED_PROXIES[text].client_headers, tuple[AddressSource, ...]),
-        )
-        for text in texts
-        if text in NAMED_PROXIES and NAMED_PROXIES[text].client_headers
-    )
+    return tuple(provider for text in texts if (provider := _provider(text)) is not None)
+
+
+@functools.cache
+def _provider(text: str) -> Provider | None:
+    named = NAMED_PROXIES.get(text)
+    if named is None or not named.client_headers:
+        return None
+    headers = msgspec.convert(named.client_headers, tuple[AddressSource, ...])
+    return Provider(networks=_networks(text), client_headers=headers)
 
 
 def parse_hop(text: str) -> Address | None:

@@ -3,7 +3,7 @@
 `why` tells for each value where it came from, as sentences without raw personal data; the receipt shows them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -15,7 +15,7 @@ from relay.event.identity import Identity, resolve_identity
 from relay.event.normalise import HashedUserData, hash_user_data
 from relay.event.observation import addresses_why, sent_address, weigh
 from relay.event.outcome import Fate, FateReason, Refusal
-from relay.event.personal import personal_kind, scrub
+from relay.event.personal import Kind, personal_kind, scrub
 from relay.event.records import BrowserEvent, BrowserLeg, Json, OutboxEvent, RequestFacts, SeenAddress
 from relay.event.schedule import not_before_ms
 from relay.event.sentinel import fate_findings, half_findings, personal_findings, visitor_mark
@@ -31,30 +31,27 @@ def enrich(
     facts: RequestFacts,
     site: Site,
     *,
+    connection: ClientAddress,
     settings: Settings,
     signing_keys: Sequence[str] = (),
     conversion_keys: Sequence[str] = (),
 ) -> tuple[OutboxEvent, ...] | Refused:
     """Everything between the wire and the disk. No raw customer data is in what comes out.
 
+    `connection` is the `connection_address` of these facts; all events of a post share it.
     `signing_keys` are this relay's own, for the address tokens of the event; without them none is believed.
     `conversion_keys` are those that the relay shares with the shop's server.
     """
     user_agent = (facts.user_agent or "").strip()[:USER_AGENT_MAX]
-    refusal = consent_refusal(event, facts, site)
-    if refusal is None and not user_agent:
-        refusal = Refusal.MISSING_USER_AGENT
-    if refusal is not None:
+    if (refusal := _refusal(event, facts, site, user_agent)) is not None:
         return Refused(event_id=event.event_id, reason=refusal)
-    if personal_kind(event.event_name) or personal_kind(event.event_id):
-        return Refused(event_id=event.event_id, reason=Refusal.PERSONAL_DATA)
     agent = read_agent(user_agent)
     fate, fate_reason = _early_fate(event, site, agent, conversion_keys)
     halves = tuple(half_findings(event))
     event, removed = scrub(event)  # from here on nothing sees what the page posted
     event_time_ms = facts.received_ms - event.age_ms
     identity = _identity(event, facts, event_time_ms)
-    addresses = _addresses(event, facts, site, settings, signing_keys)
+    addresses = _addresses(connection, event, facts.received_ms, site, settings, signing_keys)
     address = sent_address(addresses)
     hashed = hash_user_data(event.user_data, site.default_country)
     processing, processing_why = processing_options(event, facts, site)
@@ -71,12 +68,8 @@ def enrich(
         return Refused(event_id=event.event_id, reason=Refusal.TOO_BROAD)
     leg = _leg(event, event_time_ms, facts.received_ms)
     not_before, hold = _hold(leg, event_time_ms, settings.delivery, waits=_waits(event, addresses, site))
-    why = _why(identity, addresses, hashed, agent) | {"hold": hold, "consent": consent_sentence(event, site)}
-    if processing_why is not None:
-        why["data_processing_options"] = processing_why
-    if removed:
-        why["personal_data"] = {place: f"{kind} was removed" for place, kind in removed.items()}
-    findings = (*halves, *personal_findings(removed), *fate_findings(fate_reason))
+    why = _why(identity, addresses, hashed, agent, processing_why, removed)
+    why |= {"hold": hold, "consent": consent_sentence(event, site)}
     mark = visitor_mark(
         next(iter(signing_keys), ""), fbp=identity.fbp, address=address, user_agent=user_agent
     )
@@ -100,7 +93,7 @@ def enrich(
             fate_reason=fate_reason,
             order_key=_order_key(pixel, event) if fate is None else None,
             visitor=mark,
-            findings=findings,
+            findings=(*halves, *personal_findings(removed), *fate_findings(fate_reason)),
         )
         for pixel in event.pixel_ids or site.pixel_ids()
     )
@@ -127,6 +120,17 @@ def _key(*parts: str) -> bytes:
         text = part.encode()
         digest.update(len(text).to_bytes(4, "big") + text)
     return digest.digest()
+
+
+def _refusal(event: BrowserEvent, facts: RequestFacts, site: Site, user_agent: str) -> Refusal | None:
+    """Why nothing of the event is looked at any further."""
+    if (refusal := consent_refusal(event, facts, site)) is not None:
+        return refusal
+    if not user_agent:
+        return Refusal.MISSING_USER_AGENT
+    if personal_kind(event.event_name) or personal_kind(event.event_id):
+        return Refusal.PERSONAL_DATA
+    return None
 
 
 def _early_fate(
@@ -166,16 +170,21 @@ def connection_address(facts: RequestFacts, settings: Settings) -> ClientAddress
 
 
 def _addresses(
-    event: BrowserEvent, facts: RequestFacts, site: Site, settings: Settings, signing_keys: Sequence[str]
+    connection: ClientAddress,
+    event: BrowserEvent,
+    received_ms: int,
+    site: Site,
+    settings: Settings,
+    signing_keys: Sequence[str],
 ) -> tuple[SeenAddress, ...]:
     return weigh(
-        connection_address(facts, settings),
+        connection,
         event,
         keys=signing_keys,
         site=site.key,
         hosts=site.address_hosts,
         accept_private=settings.server.accept_private_addresses,
-        now_ms=facts.received_ms,
+        now_ms=received_ms,
     )
 
 
@@ -219,7 +228,14 @@ def _held_for(hold_ms: int) -> str:
     return f"held for {hold_ms / 1_000:.1f} s after receipt" if hold_ms else "no hold"
 
 
-def _why(identity: Identity, addresses: Sequence[SeenAddress], hashed: HashedUserData, agent: Agent) -> Json:
+def _why(
+    identity: Identity,
+    addresses: Sequence[SeenAddress],
+    hashed: HashedUserData,
+    agent: Agent,
+    processing: str | None,
+    removed: Mapping[str, Kind],
+) -> Json:
     why: Json = {
         **identity.why,
         **addresses_why(addresses),
@@ -229,4 +245,8 @@ def _why(identity: Identity, addresses: Sequence[SeenAddress], hashed: HashedUse
     }
     if agent.bot is not None:
         why["bot"] = f"the user agent matches the crawler pattern {agent.bot}"
+    if processing is not None:
+        why["data_processing_options"] = processing
+    if removed:
+        why["personal_data"] = {place: f"{kind} was removed" for place, kind in removed.items()}
     return why

@@ -13,7 +13,7 @@ import msgspec
 
 from relay.event.address import client_address, parse_networks
 from relay.event.build import assemble
-from relay.event.enrich import enrich
+from relay.event.enrich import connection_address, enrich
 from relay.event.identity import cookie_domain, resolve_identity, subdomain_index
 from relay.event.normalise import FIELDS, normalise
 from relay.event.outcome import REFUSAL_SENTENCES
@@ -150,7 +150,9 @@ def explain_event(row: object, settings: Settings | None = None) -> Json:
     parsed = parse_event(asked.event, pixel_ids=_pixel_ids(asked, settings))
     if isinstance(parsed, Refused):
         return _refused(row, parsed)
-    outbox = enrich(parsed, _facts(asked, parsed), _site(asked, settings), settings=settings)
+    facts = _facts(asked, parsed)
+    connection = connection_address(facts, settings)
+    outbox = enrich(parsed, facts, _site(asked, settings), connection=connection, settings=settings)
     if isinstance(outbox, Refused):
         return _refused(row, outbox)
     first = outbox[0]  # the pixels' events differ in nothing that is sent

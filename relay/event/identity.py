@@ -52,7 +52,7 @@ def resolve_identity(
     if click_id is not None and click_id == _payload(fbc):
         why_fbc += f"; {where} carries the same click id, so its first time stays"
     elif click_id is not None:
-        fbc = f"fb.{subdomain_index(_host(url) or '')}.{now_ms}.{click_id}"
+        fbc = f"fb.{subdomain_index(url)}.{now_ms}.{click_id}"
         why_fbc = f"made of the click id that {where} carries; {why_fbc}"
     return Identity(fbp=fbp, fbc=fbc, why={"fbp": why_fbp, "fbc": why_fbc})
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from relay.delivery.courier import Courier
 from relay.errors import StoreError
-from relay.event.address import Family
+from relay.event.address import ClientAddress, Family
 from relay.event.enrich import connection_address, enrich
 from relay.event.outcome import (
     BODY_SENTENCES,
@@ -169,7 +169,8 @@ async def take(
     keys = Keys(
         relay=request.app.state.signing_keys, shop=request.app.state.conversion_keys.get(site.key, ())
     )
-    outcomes = [check_event(raw, facts, site, settings, keys) for raw in raw_events]
+    connection = connection_address(facts, settings)
+    outcomes = [check_event(raw, facts, connection, site, settings, keys) for raw in raw_events]
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     if rows:
@@ -178,21 +179,34 @@ async def take(
     else:
         admissions = []
     await _count(request, site.key, [outcome.reason for outcome in refused])
-    family = connection_address(facts, settings).family
-    response = JsonResponse(summary(rows, admissions, refused, family), status_code=202, headers=NO_STORE)
+    answer = summary(rows, admissions, refused, connection.family)
+    response = JsonResponse(answer, status_code=202, headers=NO_STORE)
     if rows:
         renew_cookies(response, rows[-1][0], page, settings.server.public_url)
     return response
 
 
 def check_event(
-    raw: object, facts: RequestFacts, site: Site, settings: Settings, keys: Keys
+    raw: object,
+    facts: RequestFacts,
+    connection: ClientAddress,
+    site: Site,
+    settings: Settings,
+    keys: Keys,
 ) -> tuple[OutboxEvent, ...] | Refused:
     """One event of the post: a row for each pixel, or why it was not accepted."""
     event = parse_event(raw, pixel_ids=site.pixel_ids())
     if isinstance(event, Refused):
         return event
-    return enrich(event, facts, site, settings=settings, signing_keys=keys.relay, conversion_keys=keys.shop)
+    return enrich(
+        event,
+        facts,
+        site,
+        connection=connection,
+        settings=settings,
+        signing_keys=keys.relay,
+        conversion_keys=keys.shop,
+    )
 
 
 def summary(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.event.build import assemble
-from relay.event.enrich import USER_AGENT_MAX, enrich, outbox_key
+from relay.event.enrich import USER_AGENT_MAX, connection_address, enrich, outbox_key
 from relay.event.outcome import BrowserState, Fate, FateReason, Refusal
 from relay.event.records import BrowserEvent, OutboxEvent, RequestFacts
 from relay.event.wire import Refused, parse_event
@@ -46,7 +46,8 @@ def facts(**changes: Any) -> RequestFacts:
 def result(raw: dict[str, Any], **changes: Any) -> tuple[OutboxEvent, ...] | Refused:
     event = parse_event(raw, pixel_ids=SITE.pixel_ids())
     assert isinstance(event, BrowserEvent), event
-    return enrich(event, facts(**changes), SITE, settings=SETTINGS)
+    seen = facts(**changes)
+    return enrich(event, seen, SITE, connection=connection_address(seen, SETTINGS), settings=SETTINGS)
 
 
 def enriched(raw: dict[str, Any] | None = None, **changes: Any) -> tuple[OutboxEvent, ...]:
@@ -220,7 +221,9 @@ def test_any_accepted_event_is_enriched_and_serialises_or_is_refused(
     if isinstance(event, Refused):
         return
     seen = facts(user_agent=user_agent, forwarded_for=tuple(forwarded_for), cookies=cookies)
-    for row in _rows(enrich(event, seen, SITE, settings=SETTINGS)):
+    for row in _rows(
+        enrich(event, seen, SITE, connection=connection_address(seen, SETTINGS), settings=SETTINGS)
+    ):
         assert msgspec.json.decode(msgspec.json.encode(row))
         assert sent(row)["event_name"] == event.event_name
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.event.enrich import enrich
+from relay.event.enrich import connection_address, enrich
 from relay.event.issue import Finding, IssueKind
 from relay.event.outcome import Fate, FateReason, Refusal
 from relay.event.records import BrowserEvent, OutboxEvent
@@ -26,10 +26,12 @@ SIGNATURE = hmac.new(
 def result(raw: dict[str, Any], **changes: Any) -> tuple[OutboxEvent, ...] | Refused:
     event = parse_event(raw, pixel_ids=SITE.pixel_ids())
     assert isinstance(event, BrowserEvent), event
+    seen = facts(**changes)
     return enrich(
         event,
-        facts(**changes),
+        seen,
         SIGNED_SITE,
+        connection=connection_address(seen, SETTINGS),
         settings=SETTINGS,
         signing_keys=("relay" * 8,),
         conversion_keys=(KEY,),
