@@ -275,7 +275,7 @@ def test_the_click_id_keeps_its_case_and_its_first_time(lab: Lab, page: Page, po
 def test_a_page_view_of_a_history_change_gets_an_id_and_a_counterpart(
     lab: Lab, page: Page, posts: Posts
 ) -> None:
-    open_shop(lab, page, head=lab.base_code() + lab.snippet())
+    open_shop(lab, page, head=lab.snippet().replace(" async", "") + lab.base_code())
     wait_for(page, lambda: len(posts.events) == 1)
     page.evaluate("history.pushState({}, '', '/two')")
     wait_for(page, lambda: len(posts.events) == 2)
@@ -322,3 +322,35 @@ def test_debug_says_what_became_of_an_event_and_where_its_receipt_is(
     line = next(line for line in lines if "relay: sent/load" in line)
     assert line.startswith("counterfoil Lead lead-1 sent/load by image, left after ")
     assert line.endswith(f"{lab.relay_url}/receipts/lead-1")
+
+
+def test_history_changes_are_fired_by_us_where_the_tag_says_so(lab: Lab, page: Page, posts: Posts) -> None:
+    """As on a page whose copy of Meta's script has no notices."""
+    blind = "<script>Object.defineProperty(fbq,'getFbeventsModules',{get(){},set(){}})</script>"
+    open_shop(lab, page, head=lab.snippet("data-history").replace(" async", "") + lab.base_code() + blind)
+    wait_for(page, lambda: len(posts.events) == 1)
+    page.wait_for_function("fbq.disablePushState")
+    page.evaluate("history.pushState({}, '', '/two'); history.replaceState({}, '', '/two')")
+    wait_for(page, lambda: len(posts.events) == 2)
+    page.go_back()
+    wait_for(page, lambda: len(posts.events) == 3)
+    assert [event["event_name"] for event in posts.events] == ["PageView"] * 3
+    lab.wait_for_server("PageView", 3)
+    sent = [event["event_id"] for event in lab.half("browser", "PageView")]
+    assert sent == [event["event_id"] for event in posts.events]
+
+
+@pytest.mark.parametrize(("page_view", "warmed"), [(False, 1), (True, 0)])
+def test_the_connection_is_warmed_once_where_no_event_has_done_so(
+    lab: Lab, page: Page, posts: Posts, page_view: bool, warmed: int
+) -> None:
+    heads: list[str] = []
+    page.on("request", lambda request: heads.append(request.url) if request.method == "HEAD" else None)
+    url = f"{lab.meta_url}/tr/"
+    tag = lab.snippet(f'data-warm="{url}"').replace(" async", "")
+    open_shop(lab, page, head=tag + lab.base_code(page_view=page_view))
+    loaded(page)
+    if page_view:
+        wait_for(page, lambda: posts.events)
+    page.wait_for_timeout(1200)
+    assert heads == [url] * warmed

@@ -18,10 +18,12 @@ export const BUDGET = {
   'consent.js': 850,
   'ga4.js': 1600,
   'debug.js': 450,
+  'history.js': 350,
   'judge.js': 650,
   'mint.js': 450,
   'restore.js': 350,
   'user_data.js': 400,
+  'warm.js': 350,
   .../** @type {Record<string, number>} */ (Object.fromEntries(adapters.map((name) => [name, 400]))),
 };
 
@@ -46,7 +48,8 @@ const bundleAll = async () => {
     // Names that never leave the script: neither posted, nor stored, nor the browser's, nor read by its parts.
     mangleProps: /^raw$/,
   });
-  const parts = ['address.js', 'consent.js', 'ga4.js', 'debug.js', 'judge.js', 'mint.js', 'restore.js', 'user_data.js', ...adapters].map(
+  const [, ...names] = Object.keys(BUDGET);
+  const parts = names.map(
     async (name) => /** @type {[string, Buffer]} */ ([name, await bundle(name, { format: 'esm', target: 'es2020' })]),
   );
   return [['c.js', core], ...(await Promise.all(parts))];

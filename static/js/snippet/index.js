@@ -54,8 +54,8 @@ const start = guard(() => {
   watchRequests();
   awaitFbq();
   if (gate.closed) load('consent');
-  if ('ga4' in data) load('ga4');
-  if ('debug' in data || /counterfoil_debug=1/.test(location.search)) load('debug');
+  if (/[?&]counterfoil_debug=1/.test(location.search)) data.debug = '';
+  for (const name of ['debug', 'ga4', 'history', 'warm']) if (name in data) load(name);
   if (data.ipv6 || data.ipv4) load('address');
   for (const call of early) api(.../** @type {[string, string]} */ (/** @type {unknown} */ (call)));
   if (document.readyState === 'complete') whenLoaded();

@@ -1,0 +1,1 @@
+var d="https://www.facebook.com/tr/";var t=e=>{let{data:o,events:c,gate:n}=e;c.some(({event:s})=>s.pixel.dispatched_ms!=null)||(document.readyState!=="complete"||document.prerendering||n.closed?setTimeout(t,500,e):fetch(o.warm||d,{method:"HEAD",mode:"no-cors",credentials:"include"}).catch(()=>{}))},a=t;export{a as default};
