@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "static" / "js"
-CORE_GZIP_MAX = 4_736  # a ratchet at what it is now; the aim is 3,072
+CORE_GZIP_MAX = 3_640  # a ratchet at what it is now; the aim is 3,072
 
 
 def test_the_committed_scripts_are_what_their_sources_build() -> None:

@@ -254,7 +254,8 @@ def _texts(raw: object) -> tuple[str, ...]:
     values: list[Any] = raw if isinstance(raw, list) else [raw]
     if len(values) > USER_DATA_VALUES_MAX:
         raise _RefusedError(Refusal.INVALID_USER_DATA)
-    texts = [value for value in values if value is not None]
+    # Pages give a customer's number or a postcode as the number that it is in their own data.
+    texts = [str(value) if type(value) is int else value for value in values if value is not None]
     if not all(map(_is_short_text, texts)):
         raise _RefusedError(Refusal.INVALID_USER_DATA)
     return tuple(dict.fromkeys(text for text in texts if text.strip()))

@@ -209,9 +209,9 @@ CHANGES: dict[Refusal, list[tuple[str, Json]]] = {
     ],
     Refusal.INVALID_USER_DATA: [
         ("user_data a list", {"user_data": []}),
-        ("em a number", {"user_data": {"em": 1}}),
+        ("em a fraction", {"user_data": {"em": 1.5}}),
         ("em an object", {"user_data": {"em": {"a": 1}}}),
-        ("ph a list of numbers", {"user_data": {"ph": [4912345]}}),
+        ("ph a list of flags", {"user_data": {"ph": [True]}}),
         ("external_id of 1,025 characters", {"user_data": {"external_id": "x" * 1_025}}),
         ("21 values of one key", {"user_data": {"external_id": [str(index) for index in range(21)]}}),
     ],

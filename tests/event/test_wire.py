@@ -158,6 +158,11 @@ def test_data_processing_options_tell_off_from_not_given() -> None:
     assert (event.data_processing_options_country, event.data_processing_options_state) == (1, 1000)
 
 
+def test_whole_numbers_of_user_data_are_texts() -> None:
+    event = accepted(user_data={"external_id": 42, "ph": [49301, None]})
+    assert event.user_data == {"external_id": ("42",), "ph": ("49301",)}
+
+
 def test_texts_of_user_data_are_listed_once_and_blanks_dropped() -> None:
     event = accepted(user_data={"external_id": ["a", "b", "a", "", None], "em": " ", "ph": "+49 30 1"})
     assert event.user_data == {"external_id": ("a", "b"), "ph": ("+49 30 1",)}
