@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.sandbox.browser import USER_AGENT
 from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
@@ -88,7 +88,7 @@ class Served:
     def _config(self, app: ASGIApp, with_tls: bool, *, lifespan: bool) -> uvicorn.Config:
         config = uvicorn.Config(
             app,
-            log_level="error",
+            log_config=None,  # what other tests look for in the log stays as it is
             access_log=False,
             timeout_graceful_shutdown=1,
             proxy_headers=False,
@@ -155,6 +155,24 @@ class Gate:
         await self.app(scope, receive, send)
 
 
+class TwoHosts:
+    """In front of Meta's twin: its scripts come over connections of their own, as from connect.facebook.net, so that
+    they do not warm the one to /tr/.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def close_after(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        is_script = scope["type"] == "http" and scope["path"].startswith(("/en_US/", "/signals/"))
+        await self.app(scope, receive, close_after if is_script else send)
+
+
 class Shop:
     """The site: pages by path, as HTML texts that a test puts there."""
 
@@ -162,10 +180,12 @@ class Shop:
         self.pages: dict[str, str] = {}
         self.headers: dict[str, dict[str, str]] = {}
         self.delay_seconds: dict[str, float] = {}
+        self.asked: list[str] = []
         self.app = Starlette(routes=[Route("/{path:path}", self._page)])
 
     async def _page(self, request: Request) -> Response:
         path = request.url.path
+        self.asked.append(path)
         await asyncio.sleep(self.delay_seconds.get(path, 0))
         if (html := self.pages.get(path)) is None:
             return PlainTextResponse("no such page", 404)
@@ -197,7 +217,7 @@ class Lab:
         self.shop = Shop()
         self.gate = Gate(create_app(self.settings, environ=ENVIRON))
         self._served = [
-            Served(create_twin(), plain=meta_plain, tls=meta),
+            Served(TwoHosts(create_twin()), plain=meta_plain, tls=meta),
             Served(self.gate, tls=relay),
             Served(self.shop.app, tls=shop),
         ]

@@ -77,7 +77,7 @@ async def served(app: ASGIApp, *, tls: ssl.SSLContext | None = None, port: int =
     """Serve on loopback, lifespan and all; gives the port."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(
-            app, log_level="error", access_log=False, proxy_headers=False, timeout_graceful_shutdown=1
+            app, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=1
         )
         config.load()
         config.ssl = tls

@@ -250,7 +250,7 @@ def test_a_script_that_is_too_long_is_refused_whole(twin: httpx.Client) -> None:
 @pytest.mark.parametrize("with_tls", [False, True])
 def test_a_reset_works_under_every_protocol_that_uvicorn_has(http_protocol: Any, with_tls: bool) -> None:
     authority = trustme.CA()
-    config = uvicorn.Config(create_twin(), http=http_protocol, lifespan="off", log_level="error")
+    config = uvicorn.Config(create_twin(), http=http_protocol, lifespan="off", log_config=None)
     config.load()
     if with_tls:
         config.ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
