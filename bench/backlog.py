@@ -19,10 +19,10 @@ from typing import Final
 
 import msgspec
 
+from relay.clock import wall_clock_ms
 from relay.event.outcome import BrowserState, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
 from relay.store.sqlite import SqliteStore
-from relay.store.sqlite.store import wall_clock_ms
 
 MEMORY_MAX_MIB: Final = 64
 START_MAX_SECONDS: Final = 3.0

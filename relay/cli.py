@@ -25,6 +25,7 @@ import msgspec
 
 from relay import __version__
 from relay.assets import find_assets
+from relay.clock import wall_clock_ms
 from relay.doctor.finding import Finding
 from relay.doctor.network import open_network
 from relay.doctor.report import has_failed, report_json, report_text
@@ -314,9 +315,7 @@ async def _replay(
     until_ms: int | None,
 ) -> int:
     again = partial(SqliteStore.replay, event_ids=event_ids, fate=fate, since_ms=since_ms, until_ms=until_ms)
-    return await _with_store(
-        settings, "replay", lambda store: again(store, now_ms=time.time_ns() // 1_000_000)
-    )
+    return await _with_store(settings, "replay", lambda store: again(store, now_ms=wall_clock_ms()))
 
 
 @main.command()
@@ -340,7 +339,7 @@ def prune(config: Path) -> None:
 
 
 async def _prune(settings: Settings, store: SqliteStore) -> None:
-    await prune_once(store, settings, time.time_ns() // 1_000_000)
+    await prune_once(store, settings, wall_clock_ms())
     await store.rewrite()
 
 
@@ -390,7 +389,7 @@ def export(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str,
     store = _existing_store(load_settings(config, os.environ, {}))
     hashes = _person(email_hashes, external_ids)
     wanted = msgspec.json.encode(hashes).decode() if hashes else None
-    for receipt in export_receipts(store, wanted, time.time_ns() // 1_000_000):
+    for receipt in export_receipts(store, wanted, wall_clock_ms()):
         click.echo(msgspec.json.encode(receipt))
 
 

@@ -7,7 +7,6 @@ is the same for all of them.
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -17,6 +16,7 @@ import httpx
 import msgspec
 
 from relay import __version__
+from relay.clock import wall_clock_ms
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 15.0  # a whole answer; a shop's page may be slow
@@ -119,7 +119,7 @@ async def open_network(
     *,
     resolve: Resolve | None = None,
     tls: ssl.SSLContext | None = None,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    clock_ms: Callable[[], int] = wall_clock_ms,
 ) -> AsyncIterator[Network]:
     """The machine's own names and certificates, unless given."""
     resolve, tls = resolve or resolve_by_system, tls or ssl.create_default_context()

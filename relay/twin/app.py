@@ -5,7 +5,6 @@ keep it on loopback. It was built from Meta's published documentation and from o
 browsers; nothing of it was compared with Meta's live systems.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.assets import find_assets
+from relay.clock import wall_clock_ms
 from relay.event.verdict import SameSource
 from relay.twin.answers import refusal
 from relay.twin.body import BodyError, read_body
@@ -42,7 +42,7 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True):
 
 def create_twin(
     *,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    clock_ms: Callable[[], int] = wall_clock_ms,
     same_source: SameSource = "keep",
     tokens: Mapping[str, str] | None = None,
     trust_forwarded_for: bool = False,

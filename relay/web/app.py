@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from relay.assets import find_assets
+from relay.clock import steady_clock_ms, wall_clock_ms
 from relay.delivery.courier import Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.errors import StoreError
@@ -37,15 +37,6 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
 log = structlog.get_logger("relay.web")
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def steady_clock_ms() -> int:
-    """Milliseconds that nobody can set."""
-    return time.monotonic_ns() // 1_000_000
 
 
 def create_app(

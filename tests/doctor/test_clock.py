@@ -1,10 +1,10 @@
 """The relay's clock beside that of a real twin."""
 
-import time
 from pathlib import Path
 
 import pytest
 
+from relay.clock import wall_clock_ms
 from relay.doctor.clock import check_clock
 from relay.doctor.finding import Finding, Status
 from relay.twin.app import create_twin
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def look(folder: Path, seconds_ahead: int) -> Finding:
     def clock_ms() -> int:
-        return time.time_ns() // 1_000_000 + seconds_ahead * 1000
+        return wall_clock_ms() + seconds_ahead * 1000
 
     async with (
         served(create_twin()) as port,

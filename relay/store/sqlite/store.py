@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from typing import Final, Literal, Self
 
 import msgspec
 
+from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission, Fate
 from relay.event.records import OutboxEvent
@@ -41,10 +41,6 @@ from relay.store.sqlite.writer import Unit, Writer
 REPLAY_BITE: Final = 500
 NO_END_MS: Final = 2**62  # a clock that was set back has left fates in the future
 MIB: Final = 1 << 20
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
