@@ -60,7 +60,7 @@ const start = guard(() => {
   for (const call of early) api(.../** @type {[string, string]} */ (/** @type {unknown} */ (call)));
   if (document.readyState === 'complete') whenLoaded();
   // By capture: some of these do not bubble.
-  for (const [name, act] of Object.entries(MOMENTS)) addEventListener(name, act, true);
+  for (const [name, act] of Object.entries(MOMENTS)) addEventListener(name, guard(act), true);
   setTimeout(() => kept()?.[0] && load('restore'), RESTORE_MS);
 });
 

@@ -9,11 +9,13 @@ import { endpoint, site } from './site.js';
 
 /** @typedef {import('./types.js').Tracked} Tracked */
 
-const MAX_KEEPALIVE_CHARACTERS = 20000; // at three bytes each still below the 64 KiB that a page may have under way
 const RETRY_MS = 3000;
 const MAX_DOUBLINGS = 4; // 48 s
 
 let failures = 0;
+
+/** Characters that may still leave with keepalive: at three bytes each below the 64 KiB that a page may have under way. */
+let room = 20000;
 
 /**
  * The body of a post, which is thereby told, and kept for the next page until the relay has answered.
@@ -34,11 +36,13 @@ const tell = (tracked) => {
 const post = async (tracked) => {
   const body = tell(tracked);
   const { told } = tracked;
+  const reserved = body.length < room ? body.length : 0;
+  room -= reserved;
   try {
     const response = await fetch(endpoint, {
       method: 'POST',
       body,
-      keepalive: body.length < MAX_KEEPALIVE_CHARACTERS,
+      keepalive: reserved > 0,
       credentials: 'include', // as with beacons; the cookies' own SameSite rules decide
     });
     const { status } = response;
@@ -52,6 +56,7 @@ const post = async (tracked) => {
   } catch {
     setTimeout(repeat, RETRY_MS * 2 ** Math.min(failures++, MAX_DOUBLINGS) * (0.5 + Math.random()), tracked);
   }
+  room += reserved;
 };
 
 /** @param {Tracked} tracked */
