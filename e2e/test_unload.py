@@ -54,7 +54,8 @@ def opened_page(lab: Lab, browser: Browser, cell: Cell) -> Iterator[Page]:
     """The shop's page, at rest; warm where a PageView of it has been answered by Meta."""
     has_pixel = cell.transport != "none"
     body = f"<a href=/next-{cell.next_page_ms}>on</a><form action=/next-{cell.next_page_ms}></form>"
-    head = (lab.base_code(page_view=cell.connection == "warm") if has_pixel else "") + lab.snippet()
+    base = lab.base_code(page_view=cell.connection == "warm") if has_pixel else ""
+    head = lab.snippet().replace(" async", "") + base
     context = browser.new_context()
     page = context.new_page()
     page.goto(lab.page("/", body, head=head))
@@ -97,7 +98,9 @@ def test_an_event_of_an_ending_page_counts_once_and_never_from_the_server_first(
             end(page, cell)
         for cell in grid:
             lab.wait_for_server(cell.event)
-        lab.wait_for_server("PageView", warm)
+        wait_until(
+            lambda: len(lab.half("server", "PageView")) == warm, "the warm pages' views have both halves"
+        )
     for cell in grid:
         (server,) = lab.half("server", cell.event)
         assert server["event_id"] == f"id-{cell.event}"
