@@ -27,6 +27,7 @@ from relay.event.records import BrowserLeg, OutboxEvent
 from relay.settings import load_settings
 from relay.store.sqlite import SqliteStore
 from relay.tag import PINNED, integrity
+from tests.ports import free_port
 
 CONFIG = """
 [server]
@@ -52,8 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("SHOP_TOKEN", "EAAtoken")
     monkeypatch.chdir(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        (tmp_path / "relay.toml").write_text(CONFIG.format(port=free.getsockname()[1]))
+    (tmp_path / "relay.toml").write_text(CONFIG.format(port=free_port()))
     return tmp_path
 
 
@@ -167,8 +167,7 @@ def test_serve_prints_one_sign_in_link_that_works_and_where_receipts_are(folder:
 
 
 def test_serve_takes_host_and_port_from_flags(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     with running("serve", "--port", port) as process:
         assert lines_until(process, "listens")[-1].endswith(f"listens on 127.0.0.1 port {port}.")
 
@@ -195,8 +194,7 @@ def test_serve_without_a_site_is_refused(folder: Path) -> None:
 def test_serve_on_a_file_in_use_is_one_line_and_exit_code_2(folder: Path) -> None:
     with running("serve") as first:
         lines_until(first, "Sign in")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
+        port = str(free_port())
         assert "is in use by another Counterfoil" in refused("serve", "--port", port)
 
 
@@ -210,8 +208,7 @@ def test_serve_on_an_address_in_use_is_one_line_and_exit_code_2(folder: Path) ->
 
 
 def test_the_sandbox_prints_three_addresses_that_answer(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        base = free.getsockname()[1]
+    base = free_port()
     with running("sandbox", "--port-base", str(base), "--data", str(folder / "kept")) as process:
         said = lines_until(process, "Ctrl-C")
         addresses = re.findall(r"http://\S+", "\n".join(said))

@@ -5,13 +5,14 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 LINES = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).splitlines()
@@ -68,8 +69,7 @@ def test_its_steps_in_a_clean_environment_give_a_relay_that_is_healthy(tmp_path:
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
         (app / target).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / source, app / target)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "PYTHON"))},
         **environment(),

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from relay.errors import SettingsError
 from relay.settings import Pixel, load_settings, read_token
 from relay.twin.fixture import MetaTwin
 from tests.event.malformed import good_event
+from tests.ports import free_port
 from tests.web.lab import HEADERS
 
 TOKEN: Final = "EAAcanarytoken0123456789abcdef"
@@ -72,8 +72,7 @@ PAGES: Final = (
 
 @pytest.fixture(params=["text", "json"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, meta_twin: MetaTwin) -> Path:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     text = CONFIG.format(port=port, graph=meta_twin.url, log_format=request.param)
     (tmp_path / "relay.toml").write_text(text)
     (tmp_path / "token.txt").write_text(f"{FILE_TOKEN}\n")

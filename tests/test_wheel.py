@@ -1,7 +1,6 @@
 """What ships: the wheel, built from the sdist, installed where the checkout is out of reach."""
 
 import os
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 CONFIG = """
@@ -52,8 +53,7 @@ def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def relay_url(command: Path, tmp_path: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "relay.toml").write_text(CONFIG.format(port=port))
     relay = subprocess.Popen([command, "serve"], cwd=tmp_path, env=clean_environ())
     try:

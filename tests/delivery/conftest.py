@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.store.sqlite import SqliteStore
-from tests.delivery.lab import Clock
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -16,23 +16,11 @@ from relay.event.outcome import BrowserState, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
 from relay.settings import Delivery
 from relay.store.protocol import Store, StoredReceipt
+from tests.clock import Clock
 
 PIXEL, OTHER_PIXEL = "1111111111", "2222222222"
 TOKEN = "EAABtestToken0123456789"
 DAY_MS = 86_400_000
-
-
-class Clock:
-    """Unix milliseconds that stand still until a test moves them."""
-
-    def __init__(self, now_ms: int = 1_763_859_600_000) -> None:
-        self.now_ms = now_ms
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.now_ms += round(seconds * 1_000)
 
 
 def purchase(
@@ -172,7 +160,7 @@ async def running(courier: Courier, *, grace_seconds: float = 5.0) -> AsyncItera
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what must come to be; the limit only ends a test that has failed."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while not await condition():  # noqa: ASYNC110 - a store has no event to wait for
             await asyncio.sleep(0.002)
 

@@ -15,12 +15,12 @@ from relay.errors import SettingsError, StoreError
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.settings import Delivery
 from relay.store.sqlite import SqliteStore
+from tests.clock import Clock
 from tests.delivery.lab import (
     DAY_MS,
     OTHER_PIXEL,
     PIXEL,
     TOKEN,
-    Clock,
     Gate,
     ScriptedMeta,
     access,

@@ -13,11 +13,11 @@ from relay.settings import Delivery
 from relay.store.sqlite import SqliteStore
 from relay.twin.app import create_twin
 from relay.twin.fixture import MetaTwin
+from tests.clock import Clock
 from tests.delivery.lab import (
     OTHER_PIXEL,
     PIXEL,
     TOKEN,
-    Clock,
     access,
     attempts_ended,
     courier_for,

@@ -24,6 +24,7 @@ from relay.doctor.network import Name, Network, Resolve, open_network
 from relay.doctor.subject import Subject
 from relay.settings import AddressHosts, Pixel, Server, Settings, Site, StoreSettings
 from relay.web.app import create_app
+from tests.ports import free_port
 
 SITE = "demo-shop"
 PIXEL = "1234567890"
@@ -164,8 +165,7 @@ async def relay_on_loopback(
     folder: Path, *, front: Any = None, clock_ms: Any = None, **settings: Any
 ) -> AsyncIterator[Subject]:
     """A real relay at http://127.0.0.1:PORT; `front` wraps its app, as a proxy would."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     read = settings_for(folder, f"http://127.0.0.1:{port}", **settings)
     app = create_app(read, environ=ENVIRON, **({"clock_ms": clock_ms} if clock_ms else {}))
     async with AsyncExitStack() as stack:

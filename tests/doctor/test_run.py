@@ -1,7 +1,6 @@
 """The whole examination, and the command, against a real relay, twin and shop."""
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from relay.doctor.report import report_json, report_text
 from relay.doctor.run import examine
 from relay.sandbox.run import PIXEL, open_sandbox
 from tests.doctor.lab import network_of, settings_for, subject_of
+from tests.ports import free_port
 
 CONFIG = """
 [server]
@@ -38,8 +38,7 @@ token_env = "SHOP_TOKEN"
 @contextmanager
 def sandbox(folder: Path) -> Iterator[int]:
     """`counterfoil sandbox` in a process of its own; gives the relay's port, shop 10 and twin 20 above it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        base = free.getsockname()[1]
+    base = free_port()
     command = [sys.executable, "-m", "relay", "sandbox", "--port-base", str(base), "--data", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

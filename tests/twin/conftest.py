@@ -8,14 +8,15 @@ import pytest
 from relay.twin.app import create_twin
 from relay.twin.fixture import MetaTwin, meta_twin
 from relay.twin.state import TwinState
-from tests.twin.samples import Clock
+from tests.clock import Clock
+from tests.twin.samples import NOW_SECONDS
 
 __all__ = ["meta_twin"]
 
 
 @pytest.fixture(scope="session")
 def shared_clock() -> Clock:
-    return Clock()
+    return Clock(NOW_SECONDS * 1_000)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def shared_twin(shared_clock: Clock) -> Iterator[tuple[MetaTwin, httpx.Client, T
 
 @pytest.fixture
 def clock(shared_clock: Clock) -> Clock:
-    shared_clock.reset()
+    shared_clock.now_ms = NOW_SECONDS * 1_000
     return shared_clock
 
 

@@ -21,22 +21,6 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64)"
 EMAIL = hashlib.sha256(b"john_smith@gmail.com").hexdigest()
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.now_ms = NOW_SECONDS * 1000
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-    def advance(self, seconds: float) -> None:
-        self.now_ms += round(seconds * 1000)
-
-
 def purchase(**changes: Any) -> Json:
     """A website Purchase that passes every rule; a change of None takes the key away."""
     event: Json = {

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from tests.twin.samples import FBP, Clock, open_twin, purchase, send_browser, send_server, state, user_data
+from tests.clock import Clock
+from tests.twin.samples import FBP, open_twin, purchase, send_browser, send_server, state, user_data
 
 HOUR = 3600
 OTHER_FBP = "fb.1.1596403881668.99"
@@ -31,7 +32,7 @@ PROFILES = ("segment-strict", "event-id", "meta-5min", "fbp-external-id")
 def play(twin: httpx.Client, clock: Clock, script: list[str | int]) -> None:
     for step in script:
         if isinstance(step, int):
-            clock.advance(step)
+            clock.pass_seconds(step)
             continue
         kind, _, change = step.partition(":")
         key, _, value = change.partition("=")

@@ -5,7 +5,8 @@ import re
 import httpx
 import pytest
 
-from tests.twin.samples import Clock, purchase, send_browser, send_server, user_data
+from tests.clock import Clock
+from tests.twin.samples import purchase, send_browser, send_server, user_data
 
 PAGES = ["/", "/test-events", "/diagnostics"]
 
@@ -41,7 +42,7 @@ def test_the_overview_shows_counts_before_and_after_deduplication(twin: httpx.Cl
 
 def test_test_events_shows_a_pair_with_its_order_and_its_reason(twin: httpx.Client, clock: Clock) -> None:
     send_browser(twin)
-    clock.advance(0.25)
+    clock.pass_seconds(0.25)
     send_server(twin, purchase(user_data=user_data(client_ip_address="192.0.2.1")))
     page = words(twin.get("/test-events"))
     assert "Browser Server +250 ms 49.9 EUR counted once" in page

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.clock import Clock
 from tests.twin.samples import (
     AGENT,
     EMAIL,
     EVENTS_URL,
     NOW_SECONDS,
     PIXEL,
-    Clock,
     Json,
     open_twin,
     purchase,

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from tests.twin.samples import FBP, PIXEL, Clock, open_twin, send_browser, state
+from tests.clock import Clock
+from tests.twin.samples import FBP, PIXEL, open_twin, send_browser, state
 
 FIELDS = {
     "id": PIXEL,

@@ -5,7 +5,8 @@ import pytest
 
 from relay.twin import state as state_module
 from relay.twin.state import TwinState
-from tests.twin.samples import Clock, purchase, send_browser, send_server, state
+from tests.clock import Clock
+from tests.twin.samples import purchase, send_browser, send_server, state
 
 EVENT_KEYS = {"pixel", "event_name", "event_id", "received_ms", "ip", "params"}
 
@@ -33,7 +34,7 @@ def test_the_order_of_receipt_runs_over_both_halves(twin: httpx.Client) -> None:
 
 def test_the_filter_shows_one_event_id_but_judges_it_among_all(twin: httpx.Client, clock: Clock) -> None:
     send_browser(twin, eid="first")
-    clock.advance(1)
+    clock.pass_seconds(1)
     send_server(twin, purchase(event_id="second"))
     seen = state(twin, "second")
     assert (seen["browser"], [event["event_id"] for event in seen["server"]]) == ([], ["second"])

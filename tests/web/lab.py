@@ -13,6 +13,7 @@ from relay.settings import Pixel, Server, Settings, Site, StoreSettings
 from relay.store.protocol import Store
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
+from tests.clock import Clock
 from tests.event.malformed import PIXEL_ID, SITE_KEY, good_event
 
 NOW_MS = 1_763_859_600_000
@@ -23,16 +24,6 @@ NOBODY_LISTENS = "http://127.0.0.1:9"  # Graph is away: what is due stays in the
 HEADERS = {"origin": ORIGIN, "content-type": "text/plain", "user-agent": USER_AGENT}
 OTHER_PIXEL_ID = "9876543210"
 OTHER_SITE = Site(key="other-shop", origins=("https://other.example",), pixels=(Pixel(id="5555555555"),))
-
-
-class Clock:
-    """Unix milliseconds that stand still until a test moves them."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        return self.now_ms
 
 
 class Relay:
@@ -80,7 +71,7 @@ async def open_relay(
     settings: Settings, *, environ: Mapping[str, str] | None = None, peer: str = "198.51.100.7"
 ) -> AsyncIterator[Relay]:
     """The app with its lifespan; an exception in it fails the test instead of becoming a 500."""
-    clock = Clock()
+    clock = Clock(NOW_MS)
     app = create_app(settings, environ=environ or {}, clock_ms=clock, steady_ms=clock)
     transport = httpx.ASGITransport(app, client=(peer, 50_000))
     async with (
