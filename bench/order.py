@@ -25,11 +25,11 @@ import msgspec
 from bench import visits
 from bench.tally import Tally, table
 from e2e.lab import ENVIRON, PIXEL, SITE, USER_AGENT, Served, loopback_listener
+from e2e.rig import HEADERS, ORIGIN, shop_event
 from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
 from relay.twin.app import create_twin
 from relay.web.app import create_app
 
-ORIGIN = "https://shop.example"
 HOLDS = Delivery(hold_pending_seconds=5, hold_undispatched_seconds=7.5)
 AT_ONCE = 60
 
@@ -101,25 +101,24 @@ class Bench:
         self._twin.close()
 
 
+def fbp(visit: Visit) -> str:
+    """Every visit is another browser's."""
+    return f"fb.1.1763859600000.{visit.event_id.removeprefix('trial-')}"
+
+
 async def post_report(
     client: httpx.AsyncClient, relay: str, visit: Visit, state: str, evidence: str, began: float
 ) -> None:
     """Post until the relay has committed, as the snippet's outbox does."""
-    event = {
-        "event_name": "Purchase",
-        "event_id": visit.event_id,
-        "url": f"{ORIGIN}/thanks",
-        "fbp": f"fb.1.1763859600000.{visit.event_id.removeprefix('trial-')}",
-        "custom_data": {"value": 1, "currency": "EUR"},
-        "pixel": {"state": state, "evidence": evidence, "transport": "image", "dispatched_ms": 0},
-    }
+    event = shop_event(visit.event_id, state=state) | {"fbp": fbp(visit)}
+    event["pixel"] |= {"evidence": evidence, "dispatched_ms": 0}
     while True:
         body = {"site": SITE, "events": [event | {"age_ms": int((time.monotonic() - began) * 1000)}]}
         try:
             answer = await client.post(
                 f"{relay}/v1/events",
                 content=msgspec.json.encode(body),
-                headers={"origin": ORIGIN, "content-type": "text/plain", "user-agent": USER_AGENT},
+                headers=HEADERS,
             )
         except httpx.TransportError:
             await asyncio.sleep(0.05)
@@ -139,7 +138,7 @@ async def fire_pixel(client: httpx.AsyncClient, twin: str, visit: Visit) -> None
         "id": PIXEL,
         "ev": "Purchase",
         "eid": visit.event_id,
-        "fbp": f"fb.1.1763859600000.{visit.event_id.removeprefix('trial-')}",
+        "fbp": fbp(visit),
         "cd[value]": "1",
         "cd[currency]": "EUR",
         "dl": f"{ORIGIN}/thanks",
