@@ -36,11 +36,12 @@ from relay.event.explain import explain_event, explain_hash, explain_request
 from relay.event.normalise import normalise
 from relay.event.outcome import Fate
 from relay.event.records import Json
+from relay.loading import load_settings, read_token
 from relay.logs import configure_logs
 from relay.sandbox.check import check, receipt_text
 from relay.sandbox.run import PORT_BASE, open_sandbox
 from relay.serving import listen, run, serving, stop_signals
-from relay.settings import Settings, load_settings, read_token
+from relay.settings import Settings
 from relay.store.protocol import PixelState, Totals
 from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.look import look

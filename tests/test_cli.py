@@ -24,7 +24,7 @@ from relay.cli import main
 from relay.event.normalise import normalise
 from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
-from relay.settings import load_settings
+from relay.loading import load_settings
 from relay.store.sqlite import SqliteStore
 from relay.tag import PINNED, integrity
 from tests.ports import free_port

@@ -33,7 +33,8 @@ from relay.event.outcome import (
     Refusal,
 )
 from relay.event.verdict import Profile
-from relay.settings import SECTIONS, AddressHosts, Pixel, Section, Site, load_settings, variables
+from relay.loading import SECTIONS, load_settings, variables
+from relay.settings import AddressHosts, Pixel, Section, Site
 from relay.store.sqlite.file import migrate, migrations
 from relay.twin.app import create_twin
 from relay.web.health import NOT_READY

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from relay.cli import main
 from relay.errors import SettingsError
-from relay.settings import Pixel, load_settings, read_token
+from relay.loading import load_settings, read_token
+from relay.settings import Pixel
 from relay.twin.fixture import MetaTwin
 from tests.event.malformed import good_event
 from tests.ports import free_port

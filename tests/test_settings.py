@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import SettingsError
-from relay.settings import SECTIONS, Pixel, Settings, load_settings, read_token, variables
+from relay.loading import SECTIONS, load_settings, read_token, variables
+from relay.settings import Pixel, Settings
 
 GOOD = """
 [server]

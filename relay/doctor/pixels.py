@@ -13,7 +13,8 @@ from relay.doctor.network import Network
 from relay.doctor.subject import Subject, host_of, is_name
 from relay.errors import SettingsError
 from relay.event.outcome import AttemptOutcome
-from relay.settings import GRAPH_URL, Pixel, read_token
+from relay.loading import read_token
+from relay.settings import GRAPH_URL, Pixel
 
 NO_EVENTS: Final = b'{"data":[]}'
 UNVERIFIED: Final = "not verified against live Meta"

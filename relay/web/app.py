@@ -20,7 +20,8 @@ from relay.clock import steady_clock_ms, wall_clock_ms
 from relay.delivery.courier import Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.errors import StoreError
-from relay.settings import Settings, read_token
+from relay.loading import read_token
+from relay.settings import Settings
 from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
 from relay.web.errors import on_disconnect, on_exception, on_http_exception

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from relay.errors import SettingsError
-from relay.settings import Settings, read_secret
+from relay.loading import read_secret
+from relay.settings import Settings
 
 KEY_FILE: Final = "signing.key"
 MIN_LENGTH: Final = 32  # characters; what `signing_keys` makes itself has 64
