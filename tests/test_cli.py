@@ -435,7 +435,7 @@ def test_prune_forgets_what_is_past_its_time(kept: Path, monkeypatch: pytest.Mon
     assert "Forgotten" in counterfoil("prune").stdout
     assert "sent" in exported()
     year_2030_ns = 1_893_456_000_000_000_000
-    monkeypatch.setattr("relay.cli.time.time_ns", lambda: year_2030_ns)
+    monkeypatch.setattr("relay.clock.time.time_ns", lambda: year_2030_ns)
     counterfoil("prune")
     assert exported() == ["waits", "hers"], "what waits has not ended"
 

@@ -1,0 +1,140 @@
+"""Commands that set a shop up and look at it: init, snippet, explain, doctor."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from relay.assets import find_assets
+from relay.cli.options import config_option
+from relay.doctor.finding import Finding
+from relay.doctor.network import open_network
+from relay.doctor.report import has_failed, report_json, report_text
+from relay.doctor.run import examine
+from relay.doctor.subject import Subject, choose_subject
+from relay.errors import RelayError
+from relay.event.explain import explain_event, explain_hash, explain_request
+from relay.event.records import Json
+from relay.loading import load_settings
+from relay.serving import run
+from relay.tag import PINNED, STUB, integrity, policy_line, site_tag
+
+EXPLAIN: Final[dict[str, Callable[[object], Json]]] = {
+    "hash": explain_hash,
+    "request": explain_request,
+    "event": explain_event,
+}
+
+
+@click.command()
+@config_option
+@click.option(
+    "--site", prompt="The shop's address, such as https://shop.example", help="Origin of the shop's pages."
+)
+@click.option("--pixel", prompt="The pixel's id, from Events Manager", help="The pixel's id.")
+@click.option(
+    "--token-env", prompt="The variable that will hold its access token", default="META_ACCESS_TOKEN"
+)
+@click.option("--public-url", help="The relay's address as browsers see it; left out: relay.<shop's host>.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+def init(config: Path, site: str, pixel: str, token_env: str, public_url: str | None, force: bool) -> None:
+    """Write relay.toml for one shop."""
+    text = starter(site, pixel, token_env, public_url)
+    try:
+        with config.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise RelayError(f"{config} is there already. Edit it, or overwrite it with --force.") from None
+    except OSError as error:
+        raise RelayError(f"{config} cannot be written: {error.strerror}. Name another by --config.") from None
+    click.echo(f"Wrote {config}. Next: put the access token into {token_env}, then `counterfoil serve`.")
+
+
+def starter(site: str, pixel: str, token_env: str, public_url: str | None) -> str:
+    """A relay.toml for one shop. Raises SettingsError for what `serve` would refuse."""
+    parts = urlsplit(site)
+    public_url = public_url or f"{parts.scheme}://relay.{(parts.hostname or '').removeprefix('www.')}"
+    key = "".join(letter if letter.isalnum() else "-" for letter in parts.hostname or "")[:64]
+    pixels = [{"id": pixel, "token_env": token_env}]
+    sites = [{"key": key, "origins": [site], "pixels": pixels}]
+    load_settings(None, {}, {"server": {"public_url": public_url}, "site": sites})
+    # A JSON text is a TOML text; that is all the quoting there is to do.
+    return (
+        "# Counterfoil. docs/settings.md lists every setting, its default and its variable.\n\n"
+        f"[server]\npublic_url = {json.dumps(public_url)}\n"
+        '# trusted_proxies = ["10.0.0.0/8"]  # your own; else theirs is taken for the visitor\'s address\n\n'
+        f"[[site]]\nkey = {json.dumps(key)}\norigins = [{json.dumps(site)}]\n\n"
+        f"[[site.pixels]]\nid = {json.dumps(pixel)}\ntoken_env = {json.dumps(token_env)}\n"
+    )
+
+
+@click.command()
+@config_option
+@click.option(
+    "--pinned", is_flag=True, help="Name the script by version and hash; later fixes need a new tag."
+)
+def snippet(config: Path, pinned: bool) -> None:
+    """Print what goes into the shop's pages, and what its Content-Security-Policy must allow."""
+    settings = load_settings(config, os.environ, {})
+    body = (find_assets("static") / "js" / PINNED).read_bytes() if pinned else None
+    for site in settings.site:
+        click.echo(f"<!-- {site.key}: into the <head> of every page, before other scripts -->")
+        click.echo(f"<script>{STUB}</script>")
+        tag = site_tag(
+            settings.server.public_url, site, integrity=integrity(body) if body is not None else None
+        )
+        click.echo(tag)
+        click.echo()
+        click.echo("Where the shop sends a Content-Security-Policy, add to it:")
+        click.echo(policy_line(settings.server.public_url, tuple(site.address_hosts.urls().values())))
+        click.echo()
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(list(EXPLAIN)))
+def explain(kind: str) -> None:
+    """What would be sent, and why: JSON lines from stdin to stdout; exit code 1 if one was no good."""
+    failed = False
+    for line in sys.stdin.buffer:
+        if line.strip():
+            answer = _explain_line(EXPLAIN[kind], line)
+            failed = failed or "error" in answer
+            click.echo(msgspec.json.encode(answer))
+            sys.stdout.flush()
+    sys.exit(1 if failed else 0)
+
+
+def _explain_line(explain_row: Callable[[object], Json], line: bytes) -> Json:
+    try:
+        row = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return {"error": f"This line is not JSON: {error}. Write one JSON object per line."}
+    return explain_row(row)
+
+
+@click.command()
+@config_option
+@click.option("--site", "site_key", help="The site's key; needed where there are several.")
+@click.option("--url", help="One of the shop's pages, to look at its tag, its policy and other loaders too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+def doctor(config: Path, site_key: str | None, url: str | None, as_json: bool) -> None:
+    """Look at one site from outside, and say what to mend; exit code 1 if a check failed."""
+    settings = load_settings(config, os.environ, {})
+    subject = choose_subject(settings, os.environ, site_key=site_key, url=url)
+    findings = run(_examine(subject))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report_json(subject, findings))))
+    else:
+        click.echo("\n".join(report_text(subject, findings)))
+    sys.exit(1 if has_failed(findings) else 0)
+
+
+async def _examine(subject: Subject) -> list[Finding]:
+    async with open_network() as network:
+        return await examine(subject, network)

@@ -1,0 +1,186 @@
+"""Commands for the store of a stopped relay: replay, rescue, prune, erase; and export, which any relay allows."""
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import click
+import msgspec
+
+from relay.cli.options import config_option
+from relay.clock import wall_clock_ms
+from relay.errors import RelayError, StoreLocked
+from relay.event.normalise import normalise
+from relay.event.outcome import Fate
+from relay.loading import load_settings
+from relay.serving import run
+from relay.settings import Settings
+from relay.store.sqlite import SqliteStore
+from relay.store.sqlite.person import export as export_receipts
+from relay.store.sqlite.rescue import rescue as rescue_store
+from relay.web.app import prune_once
+
+T = TypeVar("T")
+TIME: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN, Fate.QUARANTINED)
+
+
+@click.command()
+@config_option
+@click.option("--event-id", "event_ids", multiple=True, help="May be given several times.")
+@click.option(
+    "--fate", type=click.Choice([fate.value for fate in REPLAYABLE]), help="Every event that ended so."
+)
+@click.option("--since", type=TIME, help="Every event that ended at this time (UTC) or later.")
+@click.option("--until", type=TIME, help="Every event that ended before this time (UTC).")
+def replay(
+    config: Path, event_ids: tuple[str, ...], fate: str | None, since: datetime | None, until: datetime | None
+) -> None:
+    """Put ended events back into the outbox of a stopped relay; delivered ones never.
+
+    The options narrow together.
+    """
+    if not event_ids and (fate, since, until) == (None, None, None):
+        raise RelayError(
+            "Say which events: --event-id ID (several times if need be), --fate rejected, "
+            "or --since 2026-11-01T08:00 and --until."
+        )
+    settings = load_settings(config, os.environ, {})
+    put_back = run(_replay(settings, event_ids, Fate(fate) if fate else None, _ms(since), _ms(until)))
+    click.echo(
+        f"{put_back} put back; they are sent at the next start." if put_back else "Nothing to put back."
+    )
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000)
+
+
+async def _replay(
+    settings: Settings,
+    event_ids: tuple[str, ...],
+    fate: Fate | None,
+    since_ms: int | None,
+    until_ms: int | None,
+) -> int:
+    again = partial(SqliteStore.replay, event_ids=event_ids, fate=fate, since_ms=since_ms, until_ms=until_ms)
+    return await _with_store(settings, "replay", lambda store: again(store, now_ms=wall_clock_ms()))
+
+
+@click.command()
+@config_option
+def rescue(config: Path) -> None:
+    """Save what can be read of a damaged store of a stopped relay into a new file."""
+    path = existing_store(load_settings(config, os.environ, {}))
+    saved = rescue_store(path)
+    click.echo(f"{path} is a new file. The damaged one is {path.name}.damaged, in the same folder.")
+    for table, rows in saved.items():
+        click.echo(f"{rows:>10} rows of {table}")
+
+
+@click.command()
+@config_option
+def prune(config: Path) -> None:
+    """Forget now what a stopped relay has kept as long as the settings say; a running one does so every hour."""
+    settings = load_settings(config, os.environ, {})
+    run(_with_store(settings, "prune", partial(_prune, settings)))
+    click.echo("Forgotten, and the file written anew without it.")
+
+
+async def _prune(settings: Settings, store: SqliteStore) -> None:
+    await prune_once(store, settings, wall_clock_ms())
+    await store.rewrite()
+
+
+email_hash_option = click.option(
+    "--email-hash",
+    "email_hashes",
+    multiple=True,
+    help="SHA-256 of the normalised e-mail address; repeatable.",
+)
+
+
+external_id_option = click.option(
+    "--external-id",
+    "external_ids",
+    multiple=True,
+    help="As the shop's pages pass it, or its hash; repeatable.",
+)
+
+
+@click.command()
+@config_option
+@email_hash_option
+@external_id_option
+def erase(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> None:
+    """Erase every event of one person from the store of a stopped relay, and report what it was."""
+    settings = load_settings(config, os.environ, {})
+    hashes = _person(email_hashes, external_ids)
+    if not hashes:
+        raise RelayError(
+            "Say whose events: --email-hash HASH or --external-id ID, each several times if need be."
+        )
+    gone = run(_with_store(settings, "erase", lambda store: store.erase(hashes)))
+    for each in sorted(gone, key=lambda each: (each.site, each.pixel, each.was)):
+        click.echo(f"{each.events} of site {each.site}, pixel {each.pixel}: {each.was}")
+    click.echo(f"{sum(each.events for each in gone)} erased.")
+    if any(each.was in (Fate.DELIVERED, Fate.UNKNOWN) for each in gone):
+        click.echo("Meta has those that were delivered; ask it to delete them, too.")
+    for copy in sorted(Path(settings.store.path).parent.glob(f"{Path(settings.store.path).name}.*")):
+        if copy.suffix in (".backup", ".damaged"):
+            click.echo(f"{copy} is an older copy and was not touched; delete it where it is not needed.")
+
+
+@click.command()
+@config_option
+@email_hash_option
+@external_id_option
+def export(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> None:
+    """Print receipts as JSON lines, oldest first: all of the store, or those of one person."""
+    store = existing_store(load_settings(config, os.environ, {}))
+    hashes = _person(email_hashes, external_ids)
+    wanted = msgspec.json.encode(hashes).decode() if hashes else None
+    for receipt in export_receipts(store, wanted, wall_clock_ms()):
+        click.echo(msgspec.json.encode(receipt))
+
+
+def _person(email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> list[str]:
+    """The hashes by which a person's events are found."""
+    for text in email_hashes:
+        if not re.fullmatch(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{32}", text):
+            raise RelayError(
+                "--email-hash takes the hash, so that no address stands in a shell's history. "
+                "Make it with `counterfoil explain hash`."
+            )
+    hashes = [text.lower() for text in email_hashes]
+    for text in external_ids:
+        digest = normalise("external_id", text).sha256
+        if digest is None:
+            raise RelayError("--external-id is empty. Pass the id as the shop's pages do.")
+        hashes.append(digest)
+    return hashes
+
+
+async def _with_store(settings: Settings, what: str, work: Callable[[SqliteStore], Awaitable[T]]) -> T:
+    """Do something with the store of a stopped relay."""
+    try:
+        store = await SqliteStore.open(existing_store(settings))
+    except StoreLocked as error:
+        raise RelayError(f"{error} This works on a stopped relay: stop, {what}, start.") from error
+    try:
+        return await work(store)
+    finally:
+        await store.close()
+
+
+def existing_store(settings: Settings) -> Path:
+    path = Path(settings.store.path)
+    if not path.exists():
+        raise RelayError(
+            f"There is no {path} yet: the relay has not run with these settings, or not from this folder."
+        )
+    return path
