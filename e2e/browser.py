@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from e2e.firefox import find_firefox
 from e2e.network import COMMANDS
 from relay.sandbox.browser import find_chromium
 
@@ -65,8 +66,18 @@ def install_network_tools() -> None:
         print(f"The network tests will be skipped: they need {', '.join(missing.values())}, and root.")
 
 
+def install_firefox() -> None:
+    if find_firefox() is None and has_apt():
+        apt_install("firefox-esr")
+    if find_firefox() is None:
+        print(
+            "The Firefox tests will be skipped: no Firefox. Install one, or set COUNTERFOIL_FIREFOX to its path."
+        )
+
+
 def main() -> int:
     install_network_tools()
+    install_firefox()
     found = find_chromium() or install_chromium()
     if found is None:
         print(
