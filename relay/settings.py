@@ -91,6 +91,12 @@ class Server(Section, frozen=True):
     log_format: Annotated[
         Literal["text", "json"], msgspec.Meta(description="Log lines for people (text) or machines (json).")
     ] = "text"
+    accept_headless: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Laboratory only: let headless Chromium count as a visitor, not as a crawler."
+        ),
+    ] = False
     accept_private_addresses: Annotated[
         bool,
         msgspec.Meta(

@@ -3,8 +3,8 @@
 A crawler runs no Pixel, so its server event would have no browser half and would count a visitor who never
 was: its events are recorded and not sent. The list's verdict stands as it is, which includes HeadlessChrome:
 shops do get visits from scripted browsers, Meta marks them as such in the Pixel's own request, and a relay
-that let them through would count what Meta leaves out. Whoever drives a headless browser on purpose (the
-sandbox's check, the e2e tests) gives it an ordinary user agent.
+that let them through would count what Meta leaves out. Whoever drives a headless browser on purpose gives it
+an ordinary user agent, or sets `accept_headless`, as the sandbox does.
 """
 
 from functools import lru_cache
@@ -14,6 +14,7 @@ import msgspec
 import user_agents
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA, is_crawler, matching_crawlers
 
+HEADLESS: Final = "HeadlessChrome"  # the list's pattern for a Chromium that says it has no window
 READ_MAX: Final = (
     1_024  # characters looked at; real ones stay below 600, and matching is no place to be flooded
 )

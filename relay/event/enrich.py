@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Final
 
 from relay.event.address import ClientAddress, client_address, parse_networks, parse_providers
-from relay.event.agent import Agent, read_agent
+from relay.event.agent import HEADLESS, Agent, read_agent
 from relay.event.build import build, encode, is_too_broad, text_of
 from relay.event.consent import consent_refusal, consent_sentence, processing_options
 from relay.event.identity import Identity, resolve_identity
@@ -46,7 +46,8 @@ def enrich(
     if (refusal := _refusal(event, facts, site, user_agent)) is not None:
         return Refused(event_id=event.event_id, reason=refusal)
     agent = read_agent(user_agent)
-    fate, fate_reason = _early_fate(event, site, agent, conversion_keys)
+    crawler = agent.bot is not None and not (settings.server.accept_headless and agent.bot == HEADLESS)
+    fate, fate_reason = _early_fate(event, site, crawler, conversion_keys)
     halves = tuple(half_findings(event))
     event, removed = scrub(event)  # from here on nothing sees what the page posted
     event_time_ms = facts.received_ms - event.age_ms
@@ -134,10 +135,10 @@ def _refusal(event: BrowserEvent, facts: RequestFacts, site: Site, user_agent: s
 
 
 def _early_fate(
-    event: BrowserEvent, site: Site, agent: Agent, keys: Sequence[str]
+    event: BrowserEvent, site: Site, crawler: bool, keys: Sequence[str]
 ) -> tuple[Fate, FateReason] | tuple[None, None]:
     """The end of an event that is recorded and not sent."""
-    if agent.bot:
+    if crawler:
         return Fate.FILTERED, FateReason.BOT
     if event.event_name in site.require_signature and (reason := quarantine_reason(event, keys)):
         return Fate.QUARANTINED, reason

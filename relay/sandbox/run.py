@@ -62,10 +62,14 @@ async def open_sandbox(folder: Path, port_base: int | None = PORT_BASE) -> Async
 
 
 def sandbox_settings(folder: Path, *, relay_url: str, meta_url: str, shop_url: str) -> Settings:
-    """An ordinary relay's settings, but for the twin in Meta's place and loopback in the visitor's."""
+    """An ordinary relay's settings, but for the twin in Meta's place, and visitors on loopback or without a window."""
     return Settings(
         server=Server(
-            public_url=relay_url, graph_url=meta_url, accept_private_addresses=True, shutdown_seconds=5.0
+            public_url=relay_url,
+            graph_url=meta_url,
+            accept_private_addresses=True,
+            accept_headless=True,
+            shutdown_seconds=5.0,
         ),
         store=StoreSettings(path=str(folder / "counterfoil.db")),
         site=(

@@ -25,8 +25,14 @@ def signing_keys(settings: Settings, environ: Mapping[str, str]) -> tuple[str, .
         keys = read_secret(server.secret_key_env, server.secret_key_file, environ)
         return _checked(keys, server.secret_key_env or str(server.secret_key_file))
     file = Path(settings.store.path).parent / KEY_FILE
-    if not file.exists():
-        _make(file)
+    try:
+        if not file.exists():
+            _make(file)
+    except OSError as error:
+        raise SettingsError(
+            f"{file} cannot be made: {error.strerror}. "
+            "Let this user write into that folder, or name another by [store] path."
+        ) from error
     return _checked(read_secret(None, str(file), environ), str(file))
 
 

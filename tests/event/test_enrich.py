@@ -43,11 +43,13 @@ def facts(**changes: Any) -> RequestFacts:
     return msgspec.structs.replace(seen, **changes)
 
 
-def result(raw: dict[str, Any], **changes: Any) -> tuple[OutboxEvent, ...] | Refused:
+def result(
+    raw: dict[str, Any], settings: Settings = SETTINGS, **changes: Any
+) -> tuple[OutboxEvent, ...] | Refused:
     event = parse_event(raw, pixel_ids=SITE.pixel_ids())
     assert isinstance(event, BrowserEvent), event
     seen = facts(**changes)
-    return enrich(event, seen, SITE, connection=connection_address(seen, SETTINGS), settings=SETTINGS)
+    return enrich(event, seen, SITE, connection=connection_address(seen, settings), settings=settings)
 
 
 def enriched(raw: dict[str, Any] | None = None, **changes: Any) -> tuple[OutboxEvent, ...]:
@@ -134,6 +136,14 @@ def test_a_crawler_is_recorded_and_never_due() -> None:
     event = enriched(user_agent="Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")[0]
     assert (event.fate, event.fate_reason) == (Fate.FILTERED, FateReason.BOT)
     assert "Googlebot" in event.why["bot"]
+
+
+def test_headless_chromium_is_a_crawler_unless_a_laboratory_says_otherwise() -> None:
+    headless = CHROME.replace("Chrome/", "HeadlessChrome/")
+    laboratory = Settings(server=Server(accept_headless=True), site=(SITE,))
+    assert enriched(user_agent=headless)[0].fate_reason == FateReason.BOT
+    assert enriched(settings=laboratory, user_agent=headless)[0].fate is None
+    assert enriched(settings=laboratory, user_agent="Googlebot/2.1")[0].fate_reason == FateReason.BOT
 
 
 def test_a_visitors_event_has_no_fate_yet() -> None:

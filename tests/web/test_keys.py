@@ -29,6 +29,12 @@ def test_a_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
     assert [each.name for each in file.parent.iterdir()] == [KEY_FILE], "no draft stays behind"
 
 
+def test_a_folder_that_cannot_be_made_is_named_with_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"file/folder/signing\.key cannot be made.*\[store\] path"):
+        signing_keys(lab_settings(tmp_path / "file" / "folder"), {})
+
+
 def test_two_relays_have_two_keys(tmp_path: Path) -> None:
     assert signing_keys(lab_settings(tmp_path / "a"), {}) != signing_keys(lab_settings(tmp_path / "b"), {})
 
