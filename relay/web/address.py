@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.event.address import Family
+from relay.event.address import ClientAddress, Family
 from relay.event.enrich import connection_address
 from relay.event.observation import sign_observation
 from relay.event.outcome import (
@@ -42,8 +42,11 @@ async def get_address(request: Request) -> Response:
     """A token for a page of the site, readable by that page alone."""
     settings: Settings = request.app.state.settings
     rates: Rates = request.app.state.rates
+    now_ms: int = request.app.state.clock_ms()
+    facts = request_facts(request, now_ms)
+    seen = connection_address(facts, settings)
     try:
-        if (who := asker(request_facts(request, request.app.state.clock_ms()), settings)) is not None:
+        if (who := asker(facts, seen, settings)) is not None:
             rates.addresses.take(who)
         site = known_site(settings, request.query_params.get("site", ""))
         page = page_origin(origin_of(request.headers), site)
@@ -52,21 +55,19 @@ async def get_address(request: Request) -> Response:
     except WireError as refused:
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     else:
-        response = _observe(request, settings, site)
+        response = _observe(request, seen, site, now_ms)
         response.headers["access-control-allow-origin"] = page
     response.headers["vary"] = "Origin"
     return response
 
 
-def _observe(request: Request, settings: Settings, site: Site) -> Response:
-    now_ms: int = request.app.state.clock_ms()
+def _observe(request: Request, seen: ClientAddress, site: Site, now_ms: int) -> Response:
     keys: Sequence[str] = request.app.state.signing_keys
     nonces = request.query_params.getlist("nonce")
     if len(nonces) != 1 or not NONCE.fullmatch(nonces[0]):
         return _refuse(AddressReason.INVALID_NONCE)
     if not site.address_hosts.urls():
         return _refuse(AddressReason.NO_ADDRESS_HOSTS)
-    seen = connection_address(request_facts(request, now_ms), settings)
     if seen.address is None or seen.family is None:
         return _refuse(AddressReason.NO_ADDRESS)
     token = sign_observation(keys, ip_address(seen.address), site=site.key, nonce=nonces[0], now_ms=now_ms)

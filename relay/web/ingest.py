@@ -71,7 +71,8 @@ async def post_events(request: Request) -> Response:
     rates: Rates = request.app.state.rates
     try:
         facts = request_facts(request, request.app.state.clock_ms())
-        if (who := asker(facts, settings)) is not None:
+        connection = connection_address(facts, settings)
+        if (who := asker(facts, connection, settings)) is not None:
             rates.addresses.take(who)
         check_head(request.headers)
         post = parse_body(await read_body(request))
@@ -79,7 +80,7 @@ async def post_events(request: Request) -> Response:
         site_key = site.key
         page = page_origin(origin, site)
         rates.sites.take(site.key, len(post.events))
-        response = await take(request, site, page, post.events, facts)
+        response = await take(request, site, page, post.events, facts, connection)
     except Limited as limited:
         response = rates.answer(limited)
     except WireError as refused:
@@ -160,7 +161,12 @@ def request_facts(request: Request, received_ms: int) -> RequestFacts:
 
 
 async def take(
-    request: Request, site: Site, page: str, raw_events: Sequence[object], facts: RequestFacts
+    request: Request,
+    site: Site,
+    page: str,
+    raw_events: Sequence[object],
+    facts: RequestFacts,
+    connection: ClientAddress,
 ) -> Response:
     """Commit what is good in one transaction, and say what was not and why."""
     store: Store = request.app.state.store
@@ -169,7 +175,6 @@ async def take(
     keys = Keys(
         relay=request.app.state.signing_keys, shop=request.app.state.conversion_keys.get(site.key, ())
     )
-    connection = connection_address(facts, settings)
     outcomes = [check_event(raw, facts, connection, site, settings, keys) for raw in raw_events]
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]

@@ -15,7 +15,7 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.responses import Response
 
-from relay.event.enrich import connection_address
+from relay.event.address import ClientAddress
 from relay.event.outcome import RATE_SENTENCES, RateReason
 from relay.event.records import RequestFacts
 from relay.settings import Limits, Settings
@@ -154,17 +154,16 @@ class Rates:
         return error(429, limited.reason, RATE_SENTENCES[limited.reason], headers)
 
 
-def asker(facts: RequestFacts, settings: Settings) -> str | None:
+def asker(facts: RequestFacts, connection: ClientAddress, settings: Settings) -> str | None:
     """Whose budget a request uses: an IPv4 address or an IPv6 network. None: nobody's.
 
     Nobody's are loopback, and addresses behind a proxy that is not configured: all visitors would share its one.
     Those whom a trusted proxy does not name share one: a confusing header must not be a way around.
     """
-    address = connection_address(facts, settings).address
-    if address is None:
+    if connection.address is None:
         is_direct = not (facts.forwarded_for or facts.forwarded or facts.provider_headers)
         return None if is_direct or not settings.server.trusted_proxies else "unnamed"
-    parsed = ip_address(address)
+    parsed = ip_address(connection.address)
     if parsed.is_loopback:
         return None
     if isinstance(parsed, IPv6Address):

@@ -15,6 +15,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from relay.event.enrich import connection_address
 from relay.settings import Settings
 from relay.web.errors import error
 from relay.web.headers import NO_STORE
@@ -115,7 +116,9 @@ async def get_sign_in(request: Request) -> Response:
     sign_in: SignIn = request.app.state.sign_in
     now_ms: int = request.app.state.clock_ms()
     rates: Rates = request.app.state.rates
-    who = asker(request_facts(request, now_ms), request.app.state.settings) or "local"
+    settings: Settings = request.app.state.settings
+    facts = request_facts(request, now_ms)
+    who = asker(facts, connection_address(facts, settings), settings) or "local"
     try:
         rates.sign_ins.check(who)
     except Limited as limited:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.event.enrich import connection_address
 from relay.event.outcome import RateReason
 from relay.event.records import RequestFacts
 from relay.settings import Limits, Server, Settings
@@ -206,7 +207,8 @@ BEHIND = Settings(server=Server(trusted_proxies=("10.0.0.0/8",)))
 def test_whose_budget_a_request_uses(
     peer: str | None, chain: tuple[str, ...], settings: Settings, who: str | None
 ) -> None:
-    assert asker(facts(peer, *chain), settings) == who
+    seen = facts(peer, *chain)
+    assert asker(seen, connection_address(seen, settings), settings) == who
 
 
 class Seconds:
