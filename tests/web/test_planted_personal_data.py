@@ -4,7 +4,6 @@ Real sockets between the page, the relay and a Meta twin; the files are searched
 has stopped. User agents are not planted: they are kept as they are, as docs/privacy.md says.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,10 @@ import pytest
 
 from relay.logs import configure_logs
 from relay.serving import listen, serving
-from relay.store.protocol import Store
 from relay.twin.fixture import MetaTwin
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
+from tests.delivery.lab import settled
 from tests.event.malformed import SITE_KEY, good_event
 from tests.web.lab import HEADERS, lab_settings
 
@@ -89,7 +88,7 @@ async def test_no_planted_personal_data_is_on_disk_in_a_log_or_on_a_page(
         answers = [await post(http, event) for event in events]
         assert [answer["accepted"] for answer in answers] == [1] * (len(events) - 3) + [0] * 3
         await post_oddly(http)
-        await all_sent(app.state.store)
+        await settled(app.state.store)
         pages = [await read(http, path) for path in await sign_in(http, settings)]
         assert found_in(tmp_path) == []
     assert found_in(tmp_path) == []
@@ -115,12 +114,6 @@ async def post_oddly(http: httpx.AsyncClient) -> None:
         assert (await http.post("/v1/events", content=body, headers=HEADERS)).status_code < 500
     await http.post("/v1/events", content="{}", headers=HEADERS | {"origin": f"https://{E_MAIL}"})
     assert (await http.get(f"/{E_MAIL}")).status_code == 404
-
-
-async def all_sent(store: Store) -> None:
-    """Until nothing waits, with the test's own time limit as the end."""
-    while (await store.totals()).waiting:  # noqa: ASYNC110 - the store calls nobody when it is done
-        await asyncio.sleep(0.01)
 
 
 async def sign_in(http: httpx.AsyncClient, settings: Any) -> list[str]:
