@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
+from relay.event.normalise import USER_DATA_KEYS
 from relay.event.records import BrowserEvent, Json
-from relay.event.wire import USER_DATA_KEYS, plain_number
+from relay.event.wire import plain_number
 
 ACTION_SOURCE: Final = "website"
 

@@ -15,7 +15,7 @@ from relay.event.address import client_address, parse_networks
 from relay.event.build import assemble
 from relay.event.enrich import connection_address, enrich
 from relay.event.identity import cookie_domain, resolve_identity, subdomain_index
-from relay.event.normalise import FIELDS, normalise
+from relay.event.normalise import USER_DATA_KEYS, normalise
 from relay.event.outcome import REFUSAL_SENTENCES
 from relay.event.records import BrowserEvent, Json, OutboxEvent, RequestFacts
 from relay.event.wire import Refused, parse_event
@@ -77,8 +77,8 @@ def explain_hash(row: object) -> Json:
         asked = msgspec.convert(row, _HashRow)
     except msgspec.ValidationError as error:
         return _error(row, error)
-    if asked.field not in FIELDS:
-        return _error(row, f"field must be one of {', '.join(FIELDS)}")
+    if asked.field not in USER_DATA_KEYS:
+        return _error(row, f"field must be one of {', '.join(USER_DATA_KEYS)}")
     text = text_of(asked.value)
     if text is None:
         answer = {"normalized": None, "sha256": None, "why": "not a string"}

@@ -287,4 +287,4 @@ _RULES: Final[Mapping[str, tuple[tuple[tuple[_Rule, str], ...], str]]] = {
     "ge": (((_gender, "f or m"),), "not a word for f or m"),
     "external_id": (((_external_id, "lower case, without white space"),), "nothing but white space"),
 }
-FIELDS: Final = tuple(_RULES)
+USER_DATA_KEYS: Final = tuple(_RULES)  # in the order in which they are sent

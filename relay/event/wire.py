@@ -15,6 +15,7 @@ import iso4217
 import msgspec
 
 from relay.errors import RelayError
+from relay.event.normalise import USER_DATA_KEYS
 from relay.event.outcome import BODY_SENTENCES, BodyReason, BrowserState, Refusal, Transport
 from relay.event.records import BrowserEvent, Json, PixelReport, PixelSeen
 from relay.event.schedule import EVENT_AGE_MAX_MS
@@ -29,7 +30,6 @@ TEXT_MAX: Final = 1_024
 CUSTOM_DATA_MEMBERS_MAX: Final = 200
 USER_DATA_VALUES_MAX: Final = 20
 ADDRESSES_MAX: Final = 4
-USER_DATA_KEYS: Final = ("em", "ph", "fn", "ln", "ct", "st", "zp", "country", "db", "ge", "external_id")
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from relay.assets import find_assets
+from relay.event.normalise import USER_DATA_KEYS
 from relay.event.verdict import Profile, Source
 from relay.twin.diagnostics import ADVICE, TITLES, findings
 from relay.twin.state import Received, Standing, TwinState, count
@@ -36,7 +37,6 @@ PROFILE_LABELS: Final = {
     Profile.FBP_EXTERNAL_ID: "fbp / external_id",
     Profile.SEGMENT_STRICT: "browser first only",
 }
-MATCH_KEYS: Final = ("em", "ph", "fn", "ln", "ct", "st", "zp", "country", "db", "ge", "external_id")
 
 
 async def overview_page(request: Request) -> Response:
@@ -179,7 +179,7 @@ def _half(each: Standing, profile: Profile) -> Mapping[str, Any]:
     event = each.event
     params = msgspec.json.decode(event.params)
     user_data = params.get("user_data", {}) if event.source is Source.SERVER else {}
-    keys = [key for key in MATCH_KEYS if user_data.get(key) or params.get(f"ud[{key}]")]
+    keys = [key for key in USER_DATA_KEYS if user_data.get(key) or params.get(f"ud[{key}]")]
     return {
         "event": event,
         "judgement": each.judgements[profile],

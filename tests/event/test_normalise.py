@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from relay.event.explain import explain_hash
-from relay.event.normalise import FIELDS, hash_user_data, normalise
+from relay.event.normalise import USER_DATA_KEYS, hash_user_data, normalise
 
 ROWS: list[dict[str, Any]] = [
     json.loads(line) for line in (Path(__file__).parent / "data/match_keys.jsonl").read_text().splitlines()
@@ -23,7 +23,7 @@ MD5 = "6ad14ba9986e3615423dfca256d04e3f"
 SHA256 = "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"
 
 any_text = st.text(st.characters()) | st.text("aZé東İß19٣@.,-+()x#/ \t\u200b'”_|", max_size=24)
-fields = st.sampled_from(FIELDS)
+fields = st.sampled_from(USER_DATA_KEYS)
 
 
 def sha(text: str) -> str:
@@ -107,7 +107,7 @@ def test_a_country_completes_a_telephone_number_only_where_that_is_valid(
     assert normalise("ph", value, country).normalized == normalized
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", USER_DATA_KEYS)
 def test_what_came_hashed_is_sent_in_lower_case(field: str) -> None:
     assert normalise(field, f" {SHA256.upper()} ").sent == SHA256
     assert normalise(field, MD5.upper()).sent == MD5
@@ -171,7 +171,7 @@ def test_a_key_without_a_usable_value_has_a_reason_and_no_hash() -> None:
 def test_the_documented_examples_are_what_happens() -> None:
     page = (Path(__file__).parents[2] / "docs/normalisation.md").read_text()
     examples = [json.loads(line) for line in page.splitlines() if line.startswith('{"field"')]
-    assert {example["field"] for example in examples} == set(FIELDS)
+    assert {example["field"] for example in examples} == set(USER_DATA_KEYS)
     for example in examples:
         result = normalise(example["field"], example["value"], example.get("country"))
         assert result.normalized == example["normalized"], example
