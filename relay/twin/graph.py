@@ -27,13 +27,6 @@ OLDEST_VERSION, NEWEST_VERSION = 16, 26  # still called by Meta's own tag of 202
 _VERSION = re.compile(r"v([0-9]{1,3})\.0")
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call, read but not judged."""
-
-    fields: Mapping[str, Any]
-    data: Sequence[object]
-
-
 class CallRefusedError(Exception):
     """The call is refused before its events are looked at."""
 
