@@ -15,6 +15,7 @@ from relay.errors import StoreError, StoreFull, StoreLocked
 # STRICT tables came with 3.37; RETURNING and partial indexes are older.
 SQLITE_NEEDED: Final = (3, 37, 0)
 BUSY_SECONDS: Final = 5.0
+DATABASE_HEADER: Final = b"SQLite format 3\0"  # the first bytes of every SQLite file but an empty one
 
 RECOVERY: Final = (
     "Stop the relay and run `counterfoil rescue`: it saves what can be read into a new file and keeps the damaged "
@@ -58,9 +59,16 @@ class FileLock:
 
 
 def make_private(path: Path) -> None:
-    """Create the file, readable by its owner only; SQLite gives its -wal and -shm the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
+    """Create the file, readable by its owner only; SQLite gives its -wal and -shm the same mode.
+
+    A file that is no database keeps its mode: the path in the settings may be a slip, and it somebody else's.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.pread(descriptor, len(DATABASE_HEADER), 0) in (b"", DATABASE_HEADER):
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:

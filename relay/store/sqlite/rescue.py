@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from relay.errors import StoreError
-from relay.store.sqlite.file import FileLock, connect_reader, connect_writer, explain, make_private
+from relay.store.sqlite.file import (
+    DATABASE_HEADER,
+    FileLock,
+    connect_reader,
+    connect_writer,
+    explain,
+    make_private,
+)
 
 HEADER: Final = 100  # bytes; the rest of the first page is the schema
-MAGIC: Final = b"SQLite format 3\0"
 
 TABLES: Final = (
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
@@ -72,7 +78,7 @@ def _copy(path: Path, copy: Path, whole: Path) -> None:
     if wal.exists():
         shutil.copyfile(wal, copy.with_name(copy.name + "-wal"))
     with copy.open("r+b") as file:
-        if file.read(len(MAGIC)) != MAGIC:
+        if file.read(len(DATABASE_HEADER)) != DATABASE_HEADER:
             file.seek(0)
             file.write(whole.read_bytes()[:28] + bytes(8))  # no page count: it is taken from the file's size
             file.seek(36)

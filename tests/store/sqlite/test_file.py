@@ -12,7 +12,14 @@ import pytest
 from relay.errors import StoreError, StoreFull, StoreLocked
 from relay.settings import StoreSettings
 from relay.store.sqlite import SqliteStore, file
-from relay.store.sqlite.file import connect_reader, connect_writer, migrate, migrations
+from relay.store.sqlite.file import (
+    DATABASE_HEADER,
+    connect_reader,
+    connect_writer,
+    make_private,
+    migrate,
+    migrations,
+)
 from tests.store.samples import end_all, event
 
 HOLD_OPEN = """
@@ -128,6 +135,14 @@ async def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     put(path, b"not a database" * 400)
     with pytest.raises(StoreError, match="not a SQLite database"):
         await SqliteStore.open(path)
+
+
+@pytest.mark.parametrize(("content", "mode"), [(b"", 0o600), (DATABASE_HEADER, 0o600), (b"root:x:0", 0o644)])
+def test_only_a_database_is_made_private(path: Path, content: bytes, mode: int) -> None:
+    put(path, content)
+    path.chmod(0o644)
+    make_private(path)
+    assert (path.stat().st_mode & 0o777, path.read_bytes()) == (mode, content)
 
 
 @pytest.mark.anyio
