@@ -6,7 +6,7 @@ import pytest
 
 from e2e.rig import Kills, Rig, Visitors
 
-KILLS = 5  # `make soak` kills 200 times
+KILLS = 20  # `make soak` kills 200 times
 
 
 @pytest.mark.timeout(300)
