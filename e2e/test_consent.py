@@ -1,5 +1,6 @@
 """Consent in a real browser: what was not granted leaves but a count, and both halves go under the same terms."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,10 @@ def open_shop(lab: Lab, page: Page, *, attributes: str, platform: str = "", path
     head = f"<script>{platform}</script>{lab.base_code(page_view=False)}{lab.snippet(attributes)}"
     page.goto(lab.page(path, head=head))
     page.wait_for_function("window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod")
+    # A visitor answers after the source's adapter has been loaded; what was answered before only the platform knows.
+    if asked := re.search(r'data-consent="(\w*)"', attributes):
+        for part in ("consent", *(f"consent/{source}" for source in asked.groups() if source)):
+            page.evaluate("url => import(url).then(() => {}, () => {})", f"{lab.relay_url}/{part}.js")
 
 
 def fire(page: Page, tag: str) -> None:

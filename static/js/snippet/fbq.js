@@ -62,8 +62,8 @@ const rewrite = (args) =>
 /** Stand in the stub's two ways out: its queue, and the method that Meta's script puts there. @param {Fbq} fbq */
 const intercept = (fbq) => {
   const { queue = [] } = fbq;
-  // Limited Data Use comes before every event, wherever Meta's script stands.
-  if (gpc === 'ldu') fbq.callMethod ? fbq(.../** @type {unknown[]} */ (rewrite(LDU))) : queue.unshift(LDU);
+  // Limited Data Use comes before every event, wherever Meta's script stands: also before those that wait for its locks.
+  if (gpc === 'ldu') fbq.callMethod && !queue[0] ? fbq(.../** @type {unknown[]} */ (rewrite(LDU))) : queue.unshift(LDU);
   queue.forEach((args, index) => (queue[index] = rewrite(args)));
   queue.push = (args) => queue.splice(queue.length, 0, rewrite(args)) && queue.length;
 
