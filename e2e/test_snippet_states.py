@@ -1,6 +1,7 @@
 """What the snippet says of the Pixel's request, situation by situation: the posts themselves, as the relay got them."""
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -74,6 +75,16 @@ def open_shop(lab: Lab, page: Page, *, script: str = "", head: str | None = None
     )
     lab.shop.headers["/"] = {name.replace("_", "-"): value for name, value in headers.items()}
     page.goto(url, wait_until="commit")
+    page.wait_for_function("window.counterfoil && window.counterfoil.live")
+
+
+def come_late(lab: Lab, page: Page) -> None:
+    """Bring the snippet to a page that has gone on without it."""
+    page.evaluate(
+        "url => { const s = document.createElement('script'); s.src = url; s.dataset.site = 'demo-shop';"
+        " document.head.append(s) }",
+        f"{lab.relay_url}/c.js",
+    )
     page.wait_for_function("window.counterfoil && window.counterfoil.live")
 
 
@@ -212,12 +223,7 @@ def test_a_page_is_adopted_wherever_the_snippet_stands(lab: Lab, page: Page, pos
     if when == "late":
         page.goto(lab.page("/", head=base))
         loaded(page)
-        page.evaluate(
-            "url => { const s = document.createElement('script'); s.src = url; s.dataset.site = 'demo-shop';"
-            " document.head.append(s) }",
-            f"{lab.relay_url}/c.js",
-        )
-        page.wait_for_function("window.counterfoil && window.counterfoil.live")
+        come_late(lab, page)
     else:
         open_shop(lab, page, head=heads[when])
     page.evaluate("window.kept = fbq; fbq('track','Lead',{},{eventID:'lead-1'})")
@@ -288,16 +294,47 @@ def test_a_page_view_of_a_history_change_gets_an_id_and_a_counterpart(
     assert sent == [event["event_id"] for event in posts.events]
 
 
-def test_customer_data_given_to_init_is_told_hashed(lab: Lab, page: Page, posts: Posts) -> None:
+def init_with_customer_data(lab: Lab) -> str:
     base = lab.base_code(page_view=False).replace(
-        "fbq('init','1234567890')", "fbq('init','1234567890',{em:'a@b.example'})"
+        "fbq('init','1234567890')", "fbq('init','1234567890',{em:'a@b.example',ph:'+44 20 7946 0958'})"
     )
     assert "a@b.example" in base
-    open_shop(lab, page, script=LEAD, head=base + lab.snippet())
-    wait_for(page, posts.told)
+    return base
+
+
+def assert_both_halves_know_the_customer(lab: Lab) -> None:
     (server,) = lab.wait_for_server("Lead")
     (browser,) = lab.half("browser", "Lead")
-    assert server["params"]["user_data"]["em"] == [browser["params"]["ud[em]"]]
+    for key in ("em", "ph"):
+        assert server["params"]["user_data"][key] == [browser["params"][f"ud[{key}]"]]
+
+
+@pytest.mark.parametrize("missing", [[], ["*/user_data.js"]])
+def test_customer_data_given_to_init_reaches_the_relay_hashed_here_or_there(
+    lab: Lab, page: Page, network: Any, missing: list[str]
+) -> None:
+    network(*missing)
+    open_shop(lab, page, script=LEAD, head=lab.snippet().replace(" async", "") + init_with_customer_data(lab))
+    assert_both_halves_know_the_customer(lab)
+
+
+def test_customer_data_that_meta_s_script_took_before_the_snippet_came_is_read_from_its_request(
+    lab: Lab, page: Page
+) -> None:
+    page.goto(lab.page("/", head=init_with_customer_data(lab)))
+    loaded(page)
+    come_late(lab, page)
+    page.evaluate(LEAD)
+    assert_both_halves_know_the_customer(lab)
+
+
+def test_customer_data_of_a_call_goes_before_that_of_init(lab: Lab, page: Page, posts: Posts) -> None:
+    page.goto(lab.page("/", head=init_with_customer_data(lab)))
+    loaded(page)
+    come_late(lab, page)
+    page.evaluate("counterfoil('track','Lead',{},{eventID:'lead-1',userData:{em:'c@d.example'}})")
+    (server,) = lab.wait_for_server("Lead")
+    assert server["params"]["user_data"]["em"] == [sha256(b"c@d.example").hexdigest()]
 
 
 def test_an_ambiguous_end_that_cannot_be_judged_is_pending(

@@ -7,6 +7,8 @@ import { guard, part } from './site.js';
 /** What the page's own policy has stopped, for judge.js. @type {import('./types.js').Violation[]} */
 export const violations = [];
 
+const CUSTOMER_KEYS = 'em ph fn ln ct st zp country db ge external_id'.split(' ');
+
 /**
  * The request that a call makes: called with its end, once it has come. Undefined where it is none of the Pixel's, or
  * none with an id of ours.
@@ -32,6 +34,11 @@ export const follow = (transport, address, body) => {
     currency: get('cd[currency]'),
     dpo: get('dpo'),
   });
+  // Meta's script may have been given these before we came; it spells them out hashed, and both halves carry the same.
+  for (const key of CUSTOMER_KEYS) {
+    const hash = get(`ud[${key}]`);
+    if (hash && !tracked.raw[key]) tracked.hashed[key] = [hash];
+  }
   let open = true;
   /** @param {import('./types.js').State} state @param {string} evidence */
   const end = (state, evidence) => {

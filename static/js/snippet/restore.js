@@ -19,7 +19,7 @@ export default ({ events, find, resume }) => {
     const past = Math.max(0, Date.now() - wall);
     if (!(past < MAX_AGE_MS)) localStorage.removeItem(key);
     else if (!find(event.event_id, event.event_name, event.pixel_ids?.[0]))
-      events.push({ event, hashed, at: performance.now() - past, requests: 0, ready: true });
+      events.push({ event, raw: {}, hashed, at: performance.now() - past, requests: 0, ready: true });
   }
   resume();
 };

@@ -36,6 +36,7 @@ export const begin = (name, data, { eventID, userData, pixelIds, signature }) =>
     at: performance.now(),
     requests: 0,
     raw,
+    hashed: {},
     // As it is now: the page may go on using its object. And without what is not known yet: an empty address_nonce would
     // hide the one that comes later.
     event: copy({
@@ -52,7 +53,7 @@ export const begin = (name, data, { eventID, userData, pixelIds, signature }) =>
   };
   identify(tracked.event);
   // Until they are hashed, or where that cannot be, they go raw.
-  if (Object.keys(raw)[0]) part('user_data', async ({ hash }) => (tracked.hashed = await hash(raw)));
+  if (Object.keys(raw)[0]) part('user_data', async ({ hash }) => Object.assign(tracked.hashed, await hash(raw)));
   events.push(tracked);
   arm(tracked);
   return event_id;

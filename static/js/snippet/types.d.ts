@@ -34,9 +34,9 @@ export interface Tracked {
   event: WireEvent;
   /** `performance.now()` of the event; below zero where it happened before this page. */
   at: number;
-  /** The customer keys: those given, and those that are hashed. */
-  raw?: Record<string, unknown>;
-  hashed?: Record<string, string[]>;
+  /** The customer keys: those given, and those that are hashed, here or by Meta's script. */
+  raw: Record<string, unknown>;
+  hashed: Record<string, string[]>;
   /** Pixel requests under way; one event is one request per pixel. */
   requests: number;
   /** Settled, or a deadline has passed: it may be posted. */
