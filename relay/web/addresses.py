@@ -4,21 +4,18 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.delivery.graph import Graph
 from relay.event.address import Family
-from relay.settings import Settings
 from relay.store.protocol import FamilyCount, Store
 from relay.web.errors import JsonResponse
 from relay.web.headers import NO_STORE
 from relay.web.pages import show
+from relay.web.scope import Scope, read_scope
 from relay.web.twin_view import AddressWay, read_twin_addresses
 
-DAY_MS: Final = 86_400_000
-PERIODS_DAYS: Final = (1, 7, 30)
 COLUMNS: Final[tuple[Family | None, ...]] = ("ipv6", "ipv4", None)
 
 
@@ -46,7 +43,7 @@ class TwinAgreement(msgspec.Struct, frozen=True, kw_only=True):
 class AddressReport(msgspec.Struct, frozen=True, kw_only=True):
     """Events accepted since `since_ms`, except those that are never sent; counted by the hour."""
 
-    days: int
+    range: str
     site: str | None
     since_ms: int
     events: int
@@ -58,10 +55,7 @@ class AddressReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def addresses_page(request: Request) -> Response:
-    settings: Settings = request.app.state.settings
-    report = await read_report(request)
-    sites = [site.key for site in settings.site]
-    return show(request, "console/addresses.html", report=report, sites=sites, periods=PERIODS_DAYS)
+    return show(request, "console/addresses.html", report=await read_report(request))
 
 
 async def addresses_json(request: Request) -> Response:
@@ -72,31 +66,21 @@ async def read_report(request: Request) -> AddressReport:
     store: Store = request.app.state.store
     graph: Graph = request.app.state.graph
     now_ms: int = request.app.state.clock_ms()
-    days, site = read_days(request.query_params.get("days", "")), request.query_params.get("site") or None
-    counts = await store.families(since_ms=now_ms - days * DAY_MS, site=site)
-    return report_of(
-        counts, days, site, now_ms, twin_agreement(read_twin_addresses(await graph.twin_addresses()))
-    )
-
-
-def read_days(text: str) -> int:
-    """The period; a week where none is named."""
-    known = {"": 7} | {str(days): days for days in PERIODS_DAYS}
-    if text not in known:
-        raise HTTPException(400, f"days must be one of {', '.join(map(str, PERIODS_DAYS))}.")
-    return known[text]
+    scope = read_scope(request)
+    counts = await store.families(since_ms=now_ms - scope.range.length_ms, site=scope.site)
+    return report_of(counts, scope, now_ms, twin_agreement(read_twin_addresses(await graph.twin_addresses())))
 
 
 def report_of(
-    counts: Sequence[FamilyCount], days: int, site: str | None, now_ms: int, twin: TwinAgreement | None
+    counts: Sequence[FamilyCount], scope: Scope, now_ms: int, twin: TwinAgreement | None
 ) -> AddressReport:
     events = sum(count.events for count in counts)
     keys = dict.fromkeys((count.page, count.token) for count in counts)
     ways = [_way(page, token, counts, events) for page, token in keys]
     return AddressReport(
-        days=days,
-        site=site,
-        since_ms=now_ms - days * DAY_MS,
+        range=scope.range.name,
+        site=scope.site,
+        since_ms=now_ms - scope.range.length_ms,
         events=events,
         sent_ipv6=sum(way.ipv6 for way in ways),
         by_token=sum(count.events for count in counts if count.sent and count.sent != count.page),

@@ -9,8 +9,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from relay import __version__
+from relay.settings import Settings
 from relay.web import words
 from relay.web.headers import NO_STORE
+from relay.web.navigation import MENU
+from relay.web.scope import RANGES, scope_or_usual
 
 
 def open_pages(templates: Path) -> Environment:
@@ -23,14 +26,23 @@ def open_pages(templates: Path) -> Environment:
     )
     for word in (words.iso, words.clock, words.day, words.gap, receipt_path):
         pages.filters[word.__name__] = word
-    pages.globals["version"] = __version__
+    pages.globals |= {"version": __version__, "menu": MENU, "ranges": RANGES}
     return pages
 
 
 def show(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page of the console. Pages show personal data, so no cache keeps them."""
+    """A page of the console. Pages show personal data, so no cache keeps them.
+
+    Every template knows where it is (`path`), what it is about (`scope`), and which sites there are (`site_keys`).
+    """
     pages: Environment = request.app.state.pages
-    html = pages.get_template(template).render(values)
+    settings: Settings = request.app.state.settings
+    about = {
+        "path": request.url.path,
+        "scope": scope_or_usual(request),
+        "site_keys": [site.key for site in settings.site],
+    }
+    html = pages.get_template(template).render(about | values)
     return HTMLResponse(html, status_code=status, headers=NO_STORE)
 
 
