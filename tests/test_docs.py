@@ -38,6 +38,7 @@ from relay.settings import AddressHosts, Pixel, Section, Site
 from relay.store.sqlite.file import migrate, migrations
 from relay.twin.app import create_twin
 from relay.web.health import NOT_READY
+from relay.web.operations import OPERATIONS
 from relay.web.routes import routes
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -187,6 +188,11 @@ def route_names(found: list[BaseRoute]) -> Iterator[tuple[str, str]]:
 
 def test_every_route_of_the_relay_is_documented() -> None:
     assert set(route_names(routes(find_assets("static")))) <= documented_routes()
+
+
+def test_every_route_of_the_relay_is_described_in_openapi_json_and_nothing_else() -> None:
+    described = {(each.method.upper(), each.path.replace("{file}", "…")) for each in OPERATIONS}
+    assert described == set(route_names(routes(find_assets("static"))))
 
 
 def test_every_route_of_the_twin_is_documented_but_its_own_files() -> None:

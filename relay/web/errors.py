@@ -21,6 +21,17 @@ SENTENCES: Final[dict[int, str]] = {
 }
 
 
+class ErrorWords(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str  # from a closed list, for programs
+    message: str  # what is wrong and the next step, for people
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """The one shape of every error."""
+
+    error: ErrorWords
+
+
 class JsonResponse(Response):
     """JSON by msgspec, so that records can be answered as they are."""
 
@@ -32,7 +43,7 @@ class JsonResponse(Response):
 
 def error(status: int, reason: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """The error shape as JSON; `message` says what is wrong and the next step."""
-    shape = {"error": {"reason": reason, "message": message}}
+    shape = Error(error=ErrorWords(reason=reason, message=message))
     return JsonResponse(shape, status_code=status, headers={**NO_STORE, **(headers or {})})
 
 

@@ -1,8 +1,9 @@
 """`/healthz`: the process answers. `/readyz`: it can take events and send them."""
 
 from asyncio import Task
-from typing import Final
+from typing import Final, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,14 +19,18 @@ NOT_READY: Final[dict[str, str]] = {
 }
 
 
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["ok", "ready"]
+
+
 async def healthz(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
-    return JsonResponse({"status": "ok"}, headers=NO_STORE)
+    return JsonResponse(Health(status="ok"), headers=NO_STORE)
 
 
 async def readyz(request: Request) -> Response:
     reason = await _not_ready(request)
     if reason is None:
-        return JsonResponse({"status": "ready"}, headers=NO_STORE)
+        return JsonResponse(Health(status="ready"), headers=NO_STORE)
     return error(503, reason, NOT_READY[reason], {"retry-after": "5"})
 
 

@@ -12,6 +12,7 @@ from relay.web import (
     health,
     ingest,
     issues,
+    openapi,
     origin,
     receipts,
     script,
@@ -34,6 +35,7 @@ def routes(static: Path) -> list[BaseRoute]:
         # the operator's machines
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/openapi.json", openapi.get_openapi, methods=["GET"]),
         Route("/api/address-echo", address_echo.get_address_echo, methods=["GET"]),
         # the console
         Route("/", receipts.to_list, methods=["GET"]),

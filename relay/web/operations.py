@@ -1,0 +1,325 @@
+"""What each route takes and answers, in the order of `routes`: the material of `/openapi.json`.
+
+A new route needs an entry here; `tests/test_docs.py` holds the two lists together.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from relay.event.outcome import ADDRESS_STATUS, BODY_STATUS, BodyReason, Fate, RateReason
+from relay.event.records import Json
+from relay.settings import SiteKey
+from relay.web.address import NONCE, AddressToken
+from relay.web.address_echo import AddressEcho
+from relay.web.addresses import AddressReport
+from relay.web.health import NOT_READY, Health
+from relay.web.ingest import CONTENT_TYPES, Answer
+from relay.web.issues import IssueList
+from relay.web.posted import EXAMPLE, PostedEvents
+from relay.web.receipt_view import ReceiptsOfEvent
+from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
+from relay.web.scope import RANGES, USUAL
+
+JSON: Final = "application/json"
+HTML: Final = "text/html"
+SCRIPT: Final = "text/javascript"
+
+Needs = Literal["nothing", "session", "doctor", "origin"]
+Reasons = Mapping[int, tuple[str, ...]]  # status → the closed list of reasons it can come with
+NONE: Final[Reasons] = {}
+R = TypeVar("R", bound=str)
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the address; `schema` is JSON Schema."""
+
+    name: str
+    sentence: str
+    schema: Json
+    place: Literal["query", "path"] = "query"
+    required: bool = False
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer that is no error. `record` is what its JSON is made from."""
+
+    sentence: str
+    media_type: str | None = None
+    record: type | None = None
+    example: msgspec.Struct | None = None
+    headers: tuple[str, ...] = ()
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method at one address."""
+
+    method: Literal["get", "post", "options"]
+    path: str
+    summary: str
+    replies: dict[int, Reply]
+    parameters: tuple[Parameter, ...] = ()
+    body: type | None = None
+    body_types: tuple[str, ...] = ()
+    example: Json = {}  # of the body
+    errors: Reasons = NONE
+    needs: Needs = "nothing"
+
+
+TEXT: Final[Json] = {"type": "string"}
+COUNT: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+FILTERS: Final = (
+    Parameter(name="site", sentence="Only this site's.", schema=TEXT),
+    Parameter(name="event_name", sentence="Only events of this name.", schema=TEXT),
+    Parameter(
+        name="fate",
+        sentence="Only events that ended so, or that wait.",
+        schema={"type": "string", "enum": [WAITING, *Fate]},
+    ),
+    Parameter(
+        name="before",
+        sentence="The cursor: next_before of the page before.",
+        schema=COUNT,
+    ),
+    Parameter(
+        name="limit",
+        sentence=f"Rows of a page: {PAGE_ROWS}, and {MAX_ROWS} at most.",
+        schema=COUNT,
+    ),
+)
+SCOPE: Final = (
+    Parameter(name="site", sentence="Only this site's.", schema=TEXT),
+    Parameter(
+        name="range",
+        sentence=f"The period; {USUAL.name} where it is left out.",
+        schema={"type": "string", "enum": [each.name for each in RANGES]},
+    ),
+)
+EVENT_ID: Final = Parameter(
+    name="event_id", sentence="The shared id.", schema=TEXT, place="path", required=True
+)
+PAGE: Final = Reply(sentence="A page for people.", media_type=HTML)
+SIGN_IN_FIRST: Final = Reply(
+    sentence="Where a page was asked for: to the sign-in page.", headers=("Location",)
+)
+
+
+def by_status(status: Mapping[R, int], reasons: Sequence[R] | None = None) -> Reasons:
+    """The reasons of a closed list, or some of them, under the status that each is answered with."""
+    kept = list(status) if reasons is None else reasons
+    return {
+        code: tuple(str(reason) for reason in kept if status[reason] == code)
+        for code in sorted({status[reason] for reason in kept})
+    }
+
+
+def script(path: str, summary: str, *parameters: Parameter) -> Operation:
+    return Operation(
+        method="get",
+        path=path,
+        summary=summary,
+        parameters=parameters,
+        replies={
+            200: Reply(sentence="The script.", media_type=SCRIPT, headers=("ETag",)),
+            304: Reply(sentence="If-None-Match names these very bytes.", headers=("ETag",)),
+        },
+        errors={404: ("not_built", "no_such_script")},
+    )
+
+
+def file(path: str, summary: str, media_type: str) -> Operation:
+    name = Parameter(name="file", sentence="The file's path.", schema=TEXT, place="path", required=True)
+    return Operation(
+        method="get",
+        path=path,
+        summary=summary,
+        parameters=(name,),
+        replies={200: Reply(sentence="The file.", media_type=media_type), 304: Reply(sentence="Unchanged.")},
+        errors={404: ("not_found",)},
+    )
+
+
+def page(
+    path: str, summary: str, *parameters: Parameter, errors: Reasons = NONE, moves: str | None = None
+) -> Operation:
+    """A page of the console; `moves` says when it leads on to another."""
+    return Operation(
+        method="get",
+        path=path,
+        summary=summary,
+        parameters=parameters,
+        replies={
+            200: PAGE,
+            303: Reply(sentence=f"{moves} {SIGN_IN_FIRST.sentence}", headers=("Location",))
+            if moves
+            else SIGN_IN_FIRST,
+        },
+        errors=errors,
+        needs="session",
+    )
+
+
+def view(path: str, summary: str, record: type, *parameters: Parameter, errors: Reasons = NONE) -> Operation:
+    """What a page shows, as JSON."""
+    return Operation(
+        method="get",
+        path=path,
+        summary=summary,
+        parameters=parameters,
+        replies={200: Reply(sentence="As the page.", media_type=JSON, record=record), 303: SIGN_IN_FIRST},
+        errors=errors,
+        needs="session",
+    )
+
+
+BAD_FILTER: Final[Reasons] = {400: ("bad_request",)}
+NO_RECEIPT: Final[Reasons] = {404: ("unknown_event_id",)}
+ORIGIN_REASONS: Final = (BodyReason.ORIGIN_MISSING, BodyReason.ORIGIN_NOT_ALLOWED)
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    script("/c.js", "The snippet."),
+    script("/c.v1.js", "The snippet, to be pinned by its hash."),
+    script("/address.js", "The snippet's part for the visitor's other address."),
+    script(
+        "/{part}.js",
+        "A part of the snippet that only some pages need.",
+        Parameter(name="part", sentence="Its name.", schema=TEXT, place="path", required=True),
+    ),
+    script(
+        "/consent/{source}.js",
+        "The adapter of one consent platform.",
+        Parameter(name="source", sentence="The platform.", schema=TEXT, place="path", required=True),
+    ),
+    Operation(
+        method="post",
+        path="/v1/events",
+        summary="Take events of a page.",
+        body=PostedEvents,
+        body_types=tuple(sorted(CONTENT_TYPES)),
+        example=EXAMPLE,
+        replies={
+            202: Reply(
+                sentence="What was accepted is committed.",
+                media_type=JSON,
+                record=Answer,
+                example=Answer(accepted=1, updated=0, duplicates=0, refused=(), family="ipv4"),
+            )
+        },
+        errors={
+            **by_status(BODY_STATUS),
+            400: (*by_status(BODY_STATUS)[400], "body_cut_short"),
+            429: (RateReason.ADDRESS, RateReason.SITE),
+            503: ("store_unavailable",),
+        },
+        needs="origin",
+    ),
+    Operation(
+        method="options",
+        path="/v1/events",
+        summary="The preflight of a post as application/json.",
+        replies={204: Reply(sentence="The page may post.", headers=("Access-Control-Allow-Origin",))},
+        errors=by_status(BODY_STATUS, ORIGIN_REASONS),
+        needs="origin",
+    ),
+    Operation(
+        method="get",
+        path="/v1/address",
+        summary="A signed observation of where this request came from.",
+        parameters=(
+            Parameter(
+                name="site",
+                sentence="The site's key.",
+                schema=msgspec.json.schema(SiteKey),
+                required=True,
+            ),
+            Parameter(
+                name="nonce",
+                sentence="The page's own.",
+                schema={"type": "string", "pattern": f"^{NONCE.pattern}$"},
+                required=True,
+            ),
+        ),
+        replies={200: Reply(sentence="A token.", media_type=JSON, record=AddressToken)},
+        errors={
+            **by_status(ADDRESS_STATUS),
+            403: (BodyReason.UNKNOWN_SITE, *ORIGIN_REASONS),
+            429: (RateReason.ADDRESS,),
+        },
+        needs="origin",
+    ),
+    Operation(
+        method="get",
+        path="/healthz",
+        summary="Whether the process runs.",
+        replies={200: Reply(sentence="It does.", media_type=JSON, record=Health)},
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        summary="Whether events can be taken and sent.",
+        replies={200: Reply(sentence="They can.", media_type=JSON, record=Health)},
+        errors={503: tuple(NOT_READY)},
+    ),
+    Operation(
+        method="get",
+        path="/openapi.json",
+        summary="This description.",
+        replies={200: Reply(sentence="OpenAPI 3.1.", media_type=JSON, record=dict)},
+    ),
+    Operation(
+        method="get",
+        path="/api/address-echo",
+        summary="How the relay understood this connection; `counterfoil doctor` asks.",
+        replies={200: Reply(sentence="The chain as it arrived.", media_type=JSON, record=AddressEcho)},
+        errors={401: ("not_the_doctor",)},
+        needs="doctor",
+    ),
+    Operation(
+        method="get",
+        path="/",
+        summary="The way to the receipts.",
+        replies={303: Reply(sentence="To the receipts.", headers=("Location",))},
+    ),
+    Operation(
+        method="get",
+        path="/sign-in",
+        summary="Open a session with the code of a one-time link.",
+        parameters=(Parameter(name="code", sentence="The link's code.", schema=TEXT),),
+        replies={
+            200: Reply(sentence="Signed in; or, without a code, how to get one.", media_type=HTML),
+            403: Reply(sentence="The code is not ours, or is spent.", media_type=HTML),
+        },
+        errors={429: (RateReason.SIGN_IN,)},
+    ),
+    Operation(
+        method="post",
+        path="/sign-out",
+        summary="End the session.",
+        replies={303: Reply(sentence="To the sign-in page.", headers=("Location",))},
+        errors={403: ("cross_site",)},
+    ),
+    page(
+        "/receipts",
+        "The list of receipts.",
+        *FILTERS,
+        Parameter(name="event_id", sentence="Leads to this receipt.", schema=TEXT),
+        errors=BAD_FILTER,
+        moves="To the receipt of event_id.",
+    ),
+    page("/receipts/{event_id}", "One event's receipts.", EVENT_ID, errors=NO_RECEIPT),
+    view("/api/receipts", "The list of receipts.", ReceiptList, *FILTERS, errors=BAD_FILTER),
+    view("/api/receipts/{event_id}", "One event's receipts.", ReceiptsOfEvent, EVENT_ID, errors=NO_RECEIPT),
+    page("/addresses", "By which address families events come and go.", *SCOPE, errors=BAD_FILTER),
+    view(
+        "/api/addresses",
+        "By which address families events come and go.",
+        AddressReport,
+        *SCOPE,
+        errors=BAD_FILTER,
+    ),
+    page("/issues", "What looks wrong with the events."),
+    view("/api/issues", "What looks wrong with the events.", IssueList),
+    file("/static/css/{file}", "The console's styles.", "text/css"),
+    file("/static/js/console/{file}", "The console's scripts.", SCRIPT),
+)
