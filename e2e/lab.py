@@ -234,7 +234,11 @@ class Lab:
     def page(self, path: str, body: str = "", *, head: str = "") -> str:
         """Put a page into the shop; returns its address."""
         head = f"<meta charset=utf-8><link rel=icon href=data:,><title>shop</title>{head}"
-        self.shop.pages[path] = f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>"
+        # Without an icon Chromium asks for one, whenever it pleases, and says 404 in the console.
+        icon = "<link rel=icon href='data:,'>"
+        self.shop.pages[path] = (
+            f"<!doctype html><html lang=en><head>{head}{icon}</head><body>{body}</body></html>"
+        )
         return self.shop_url + path
 
     def base_code(self, *pixels: str, page_view: bool = True) -> str:

@@ -45,7 +45,10 @@ class Visit:
         """Open a page whose head runs `before`, then the base code, then `script`."""
         base = STUB % f"{self.meta}/en_US/fbevents.js{query}"
         head = f"<!doctype html><meta charset=utf-8><script>{before}</script><script>{base}{script}</script>"
-        self.shop.pages["/"] = f"{head}<body>shop"
+        icon = (
+            "<link rel=icon href='data:,'>"  # without one Chromium asks for it, and says 404 in the console
+        )
+        self.shop.pages["/"] = f"{head}{icon}<body>shop"
         self.page.goto(self.url + path, referer=referrer, wait_until="domcontentloaded")
 
     def run(self, script: str) -> Any:
