@@ -76,6 +76,7 @@ def pages(sandbox: Sandbox, visitor: BrowserContext) -> dict[str, str]:
         "receipts": f"{console}/receipts",
         "receipt": f"{console}/receipts/{receipt}",
         "addresses": f"{console}/addresses",
+        "radar": f"{console}/radar",
         "issues": f"{console}/issues",
         "no such receipt": f"{console}/receipts/none",
         "sign-in without a code": f"{console}/sign-in",

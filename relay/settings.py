@@ -332,6 +332,12 @@ class Site(Section, frozen=True):
             description="Global Privacy Control means: Limited Data Use (ldu), nothing but a count (drop), nothing."
         ),
     ] = "ldu"
+    radar_share: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=1)],
+        msgspec.Meta(
+            description="Share of visits, 0 to 1, whose pages tell who else sends Meta events (docs/radar.md)."
+        ),
+    ] = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()

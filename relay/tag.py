@@ -30,6 +30,7 @@ def script_tag(
     *,
     consent: str | None = None,
     gpc: str = "ldu",
+    radar_share: float = 0,
     integrity: str | None = None,
 ) -> str:
     """The line that loads the snippet from the relay, and tells it where to learn the visitor's other address.
@@ -42,6 +43,8 @@ def script_tag(
         data["consent"] = consent
     if gpc != "ldu":
         data["gpc"] = gpc
+    if radar_share:
+        data["radar"] = f"{radar_share:g}"
     if urlsplit(public_url).path:  # the snippet posts to the root of the script's origin, unless it is told
         data["endpoint"] = f"{public_url}/v1/events"
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
@@ -59,6 +62,7 @@ def site_tag(public_url: str, site: Site, *, integrity: str | None = None) -> st
         site.address_hosts,
         consent=site.consent_source or ("" if site.consent == "required" else None),
         gpc=site.gpc,
+        radar_share=site.radar_share,
         integrity=integrity,
     )
 

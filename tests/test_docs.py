@@ -34,6 +34,7 @@ from relay.event.outcome import (
 )
 from relay.event.verdict import Profile
 from relay.loading import SECTIONS, load_settings, variables
+from relay.senders import SENDERS, Sender
 from relay.settings import AddressHosts, Pixel, Section, Site
 from relay.store.sqlite.file import migrate, migrations
 from relay.twin.app import create_twin
@@ -244,3 +245,9 @@ def test_no_command_and_no_flag_is_documented_that_does_not_exist() -> None:
 def test_every_link_between_the_pages_leads_somewhere(file: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text("utf-8")):
         assert "://" in target or (DOCS / target).exists(), target
+
+
+@pytest.mark.parametrize("sender", SENDERS, ids=lambda sender: sender.id)
+def test_every_sender_is_documented_with_how_to_turn_it_off(sender: Sender) -> None:
+    (row,) = [row for row in rows("radar") if row[0] == f"`{sender.id}`"]
+    assert row[1:] == [sender.name, "certainly" if sender.sends else "perhaps", sender.fix]

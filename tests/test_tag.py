@@ -29,9 +29,13 @@ def test_the_sites_settings_make_its_tag() -> None:
     pixels = (Pixel(id="1"),)
     plain = Site(key="demo-shop", origins=("https://shop.example",), pixels=pixels)
     asking = msgspec.structs.replace(plain, consent="required", gpc="drop")
-    assert site_tag("https://r.example", plain) == script_tag("https://r.example", "demo-shop")
+    assert site_tag("https://r.example", plain) == script_tag(
+        "https://r.example", "demo-shop", radar_share=0.1
+    )
+    blind = msgspec.structs.replace(plain, radar_share=0)
+    assert site_tag("https://r.example", blind) == script_tag("https://r.example", "demo-shop")
     assert site_tag("https://r.example", asking) == script_tag(
-        "https://r.example", "demo-shop", consent="", gpc="drop"
+        "https://r.example", "demo-shop", consent="", gpc="drop", radar_share=0.1
     )
 
 

@@ -88,7 +88,7 @@ def test_the_wheel_carries_every_file_that_is_not_python(wheel: Path) -> None:
     }
     migrations = {str(file.relative_to(ROOT)) for file in (ROOT / "relay").rglob("*.sql")}
     assert migrations
-    assert expected | migrations | {"relay/py.typed", "relay/proxies.toml"} <= packed
+    assert expected | migrations | {"relay/py.typed", "relay/proxies.toml", "relay/senders.json"} <= packed
 
 
 def test_the_wheel_carries_nothing_of_the_workshop(wheel: Path) -> None:

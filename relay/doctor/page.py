@@ -6,11 +6,11 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from relay.doctor.finding import Check, Finding, failed, skipped, warned, well
-from relay.doctor.loaders import LOADERS, Loader
 from relay.doctor.markup import Markup, Script, parse_markup, read_markup
 from relay.doctor.network import Network, NoAnswer
 from relay.doctor.page_policy import judge_policy
 from relay.doctor.subject import Subject
+from relay.senders import SENDERS, Sender
 from relay.tag import PINNED, integrity, site_tag
 
 OF_PAGE: Final = (Check.PAGE, Check.SNIPPET, Check.BASE_CODE, Check.CSP, Check.LOADERS)
@@ -150,5 +150,5 @@ def _loaders(page: Markup) -> list[Finding]:
     return findings or [well(Check.LOADERS, page.url, "no other loader that leaves a mark in the HTML")]
 
 
-def _found(page: Markup) -> list[Loader]:
-    return [loader for loader in LOADERS if loader.mark.search(page.text)]
+def _found(page: Markup) -> list[Sender]:
+    return [sender for sender in SENDERS if sender.is_in(page.text)]

@@ -177,6 +177,7 @@ class BodyReason(StrEnum):
     UNKNOWN_SITE = "unknown_site"
     ORIGIN_MISSING = "origin_missing"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
+    INVALID_REPORT = "invalid_report"
 
 
 BODY_STATUS: Final[dict[BodyReason, int]] = {
@@ -190,6 +191,7 @@ BODY_STATUS: Final[dict[BodyReason, int]] = {
     BodyReason.UNKNOWN_SITE: 403,
     BodyReason.ORIGIN_MISSING: 403,
     BodyReason.ORIGIN_NOT_ALLOWED: 403,
+    BodyReason.INVALID_REPORT: 400,
 }
 
 BODY_SENTENCES: Final[dict[BodyReason, str]] = {
@@ -205,6 +207,7 @@ BODY_SENTENCES: Final[dict[BodyReason, str]] = {
     BodyReason.UNKNOWN_SITE: '"site" is not the key of a configured site. Copy it from `counterfoil snippet`.',
     BodyReason.ORIGIN_MISSING: "The request has no Origin header; only browsers post to this address.",
     BodyReason.ORIGIN_NOT_ALLOWED: "This Origin is not in the site's origins. Add it in relay.toml.",
+    BodyReason.INVALID_REPORT: 'A report needs "site" and "seen", a list of 1 to 50 rows as docs/wire.md has them.',
 }
 
 

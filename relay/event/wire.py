@@ -69,7 +69,7 @@ def parse_body(body: bytes) -> Post:
     """Read a post's body. Raises `WireError`."""
     if len(body) > BODY_MAX_BYTES:
         raise WireError(BodyReason.BODY_TOO_LARGE)
-    members = _decode(body)
+    members = decode(body)
     if not isinstance(members, dict) or not isinstance(members.get("site"), str):
         raise WireError(BodyReason.BODY_NOT_OBJECT)
     events = members.get("events")
@@ -103,7 +103,7 @@ def plain_number(raw: object) -> int | float | None:
     return raw if isinstance(raw, float) or abs(raw) <= _INT_EXACT_MAX else None
 
 
-def _decode(body: bytes) -> object:
+def decode(body: bytes) -> object:
     """Strict JSON. msgspec refuses NaN, overflow, lone surrogates, a BOM and endless nesting; the second
     reading is there for members named twice, of which parsers keep different ones."""
     try:
@@ -152,8 +152,13 @@ def _event_id(raw: object) -> str:
     return raw
 
 
+def is_event_name(text: str) -> bool:
+    """Whether the text can name an event, whatever its length."""
+    return bool(text.strip()) and not _CONTROL.search(text)
+
+
 def _event_name(raw: object) -> str:
-    if not isinstance(raw, str) or not raw.strip() or _CONTROL.search(raw):
+    if not isinstance(raw, str) or not is_event_name(raw):
         raise _RefusedError(Refusal.INVALID_EVENT_NAME)
     if len(raw) > EVENT_NAME_MAX:
         raise _RefusedError(Refusal.EVENT_NAME_TOO_LONG)

@@ -74,7 +74,7 @@ def create_shop(links: Links) -> Starlette:
     static = find_assets("static")
     templates = Jinja2Templates(directory=find_assets("templates") / "sandbox")
     templates.env.globals |= {"products": PRODUCTS, "currency": CURRENCY, "links": links, "stub": STUB}
-    templates.env.globals["script_tag"] = script_tag(links.relay, links.site_key)
+    templates.env.globals["script_tag"] = script_tag(links.relay, links.site_key, radar_share=1)
 
     def page(name: str) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:

@@ -13,6 +13,7 @@ from relay.event.address import Family
 from relay.event.issue import IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
+from relay.event.report import Ids, Sighting
 
 # A thank-you page that is opened again after so long is nobody's habit.
 ORDER_MS: Final = 90 * 24 * 60 * 60 * 1000
@@ -172,6 +173,20 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
+class SenderCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pages of one site told of one sender, over some days."""
+
+    site: str
+    sender: str
+    pixel: str  # or empty
+    event_name: str  # or empty
+    ids: Ids
+    first_ms: int
+    last_ms: int
+    pages: int  # reports that told it
+    count: int
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Counts for the status line, /readyz and tests."""
 
@@ -307,6 +322,14 @@ class Store(Protocol):
 
     async def issues(self) -> list[Issue]:
         """What looks wrong, newest first; a site has a bounded number of them."""
+        ...
+
+    async def note_senders(self, site: str, seen: Sequence[Sighting], now_ms: int) -> None:
+        """Count what one page told of other senders, by the day; a site has a bounded number of rows a day."""
+        ...
+
+    async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
+        """What pages told of other senders from the day (UTC) of `since_ms` on."""
         ...
 
     async def prune(

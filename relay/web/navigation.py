@@ -17,6 +17,6 @@ class Group(NamedTuple):
 
 MENU: Final = (
     Group("Watch", (Entry("/receipts", "Receipts"),)),
-    Group("Understand", (Entry("/addresses", "Addresses"),)),
+    Group("Understand", (Entry("/addresses", "Addresses"), Entry("/radar", "Radar"))),
     Group("Keep going", (Entry("/issues", "Issues"),)),
 )

@@ -10,6 +10,7 @@ import msgspec
 
 from relay.event.outcome import ADDRESS_STATUS, BODY_STATUS, BodyReason, Fate, RateReason
 from relay.event.records import Json
+from relay.event.report import Report
 from relay.settings import SiteKey
 from relay.web.address import NONCE, AddressToken
 from relay.web.address_echo import AddressEcho
@@ -18,6 +19,7 @@ from relay.web.health import NOT_READY, Health
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
 from relay.web.posted import EXAMPLE, PostedEvents
+from relay.web.radar import RadarReport
 from relay.web.receipt_view import ReceiptsOfEvent
 from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
 from relay.web.scope import RANGES, USUAL
@@ -175,6 +177,12 @@ def view(path: str, summary: str, record: type, *parameters: Parameter, errors: 
 
 BAD_FILTER: Final[Reasons] = {400: ("bad_request",)}
 NO_RECEIPT: Final[Reasons] = {404: ("unknown_event_id",)}
+EVENT_REASONS: Final = tuple(reason for reason in BodyReason if reason is not BodyReason.INVALID_REPORT)
+REPORT_REASONS: Final = tuple(
+    reason
+    for reason in BodyReason
+    if reason not in (BodyReason.BODY_NOT_OBJECT, BodyReason.NO_EVENTS, BodyReason.TOO_MANY_EVENTS)
+)
 ORIGIN_REASONS: Final = (BodyReason.ORIGIN_MISSING, BodyReason.ORIGIN_NOT_ALLOWED)
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -207,8 +215,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             )
         },
         errors={
-            **by_status(BODY_STATUS),
-            400: (*by_status(BODY_STATUS)[400], "body_cut_short"),
+            **by_status(BODY_STATUS, EVENT_REASONS),
+            400: (*by_status(BODY_STATUS, EVENT_REASONS)[400], "body_cut_short"),
             429: (RateReason.ADDRESS, RateReason.SITE),
             503: ("store_unavailable",),
         },
@@ -218,6 +226,30 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="options",
         path="/v1/events",
         summary="The preflight of a post as application/json.",
+        replies={204: Reply(sentence="The page may post.", headers=("Access-Control-Allow-Origin",))},
+        errors=by_status(BODY_STATUS, ORIGIN_REASONS),
+        needs="origin",
+    ),
+    Operation(
+        method="post",
+        path="/v1/report",
+        summary="Take what a page has seen of other senders.",
+        body=Report,
+        body_types=tuple(sorted(CONTENT_TYPES)),
+        example={"site": "demo-shop", "seen": [{"sender": "gtm", "count": 1}]},
+        replies={204: Reply(sentence="It is counted.")},
+        errors={
+            **by_status(BODY_STATUS, REPORT_REASONS),
+            400: (*by_status(BODY_STATUS, REPORT_REASONS)[400], "body_cut_short"),
+            429: (RateReason.ADDRESS, RateReason.SITE),
+            503: ("store_unavailable",),
+        },
+        needs="origin",
+    ),
+    Operation(
+        method="options",
+        path="/v1/report",
+        summary="The preflight of the same.",
         replies={204: Reply(sentence="The page may post.", headers=("Access-Control-Allow-Origin",))},
         errors=by_status(BODY_STATUS, ORIGIN_REASONS),
         needs="origin",
@@ -320,6 +352,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     page("/issues", "What looks wrong with the events."),
     view("/api/issues", "What looks wrong with the events.", IssueList),
+    page("/radar", "Who else sends Meta events.", *SCOPE, errors=BAD_FILTER),
+    view("/api/radar", "Who else sends Meta events.", RadarReport, *SCOPE, errors=BAD_FILTER),
     file("/static/css/{file}", "The console's styles.", "text/css"),
     file("/static/js/console/{file}", "The console's scripts.", SCRIPT),
 )

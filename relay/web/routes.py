@@ -14,7 +14,9 @@ from relay.web import (
     issues,
     openapi,
     origin,
+    radar,
     receipts,
+    report,
     script,
     signin,
 )
@@ -31,6 +33,8 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/consent/{source}.js", script.get_script, methods=["GET"]),
         Route("/v1/events", ingest.post_events, methods=["POST"]),
         Route("/v1/events", origin.preflight, methods=["OPTIONS"]),
+        Route("/v1/report", report.post_report, methods=["POST"]),
+        Route("/v1/report", origin.preflight, methods=["OPTIONS"]),
         Route("/v1/address", address.get_address, methods=["GET"]),
         # the operator's machines
         Route("/healthz", health.healthz, methods=["GET"]),
@@ -49,6 +53,8 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/api/addresses", signed_in(addresses.addresses_json), methods=["GET"]),
         Route("/issues", signed_in(issues.issues_page), methods=["GET"]),
         Route("/api/issues", signed_in(issues.issues_json), methods=["GET"]),
+        Route("/radar", signed_in(radar.radar_page), methods=["GET"]),
+        Route("/api/radar", signed_in(radar.radar_json), methods=["GET"]),
         Mount("/static/css", StaticFiles(directory=static / "css")),
         Mount("/static/js/console", StaticFiles(directory=static / "js" / "console")),
     ]

@@ -21,11 +21,17 @@ export const BUDGET = {
   'history.js': 350,
   'judge.js': 650,
   'mint.js': 450,
+  'radar.js': 1700,
   'restore.js': 350,
   'user_data.js': 400,
   'warm.js': 350,
   .../** @type {Record<string, number>} */ (Object.fromEntries(adapters.map((name) => [name, 400]))),
 };
+
+/** What the radar knows of other senders: their marks, without the words that are for people. */
+export const MARKS = JSON.parse(readFileSync(new URL('../../relay/senders.json', FOLDER), 'utf8')).map(
+  (/** @type {Record<string, string>} */ { id, mark, agent, event_id }) => ({ id, mark, agent, event_id }),
+);
 
 /** @param {string} entry @param {import('esbuild').BuildOptions} options */
 const bundle = async (entry, options) => {
@@ -36,6 +42,7 @@ const bundle = async (entry, options) => {
     target: 'es2021',
     charset: 'utf8',
     write: false,
+    define: { COUNTERFOIL_SENDERS: JSON.stringify(MARKS) },
     ...options,
   });
   return Buffer.from(/** @type {import('esbuild').OutputFile[]} */ (outputFiles)[0].contents);

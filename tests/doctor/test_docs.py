@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.doctor.finding import WHY, Check, Status
-from relay.doctor.loaders import LOADERS
+from relay.senders import SENDERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
@@ -29,6 +29,6 @@ def test_every_status_has_a_row(status: Status) -> None:
 def test_every_loader_is_named() -> None:
     words = " ".join(SECTIONS["loaders"].split())
     parts = {"Conversions API Gateway", "Signals Gateway", "server container"} | {
-        loader.name for loader in LOADERS if "Gateway" not in loader.name and "container" not in loader.name
+        sender.name for sender in SENDERS if "Gateway" not in sender.name and "container" not in sender.name
     }
     assert {part for part in parts if part not in words} == set()

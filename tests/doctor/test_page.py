@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from relay.doctor.finding import Check, Finding, Status
-from relay.doctor.loaders import LOADERS
 from relay.doctor.markup import Markup
 from relay.doctor.page import check_page
 from relay.doctor.page_policy import needs
+from relay.senders import SENDERS
 from relay.settings import AddressHosts, Pixel
 from relay.tag import META_PIXEL, PINNED, STUB, integrity, policy_line, script_tag
 from tests.doctor.lab import (
@@ -29,7 +29,7 @@ from tests.doctor.lab import (
 pytestmark = pytest.mark.anyio
 
 RELAY = "https://relay.shop.example"
-TAG = script_tag(RELAY, SITE)
+TAG = script_tag(RELAY, SITE, radar_share=0.1)
 META = f"<script>{BASE_CODE}</script>"
 GOOD = f"<head><script>{STUB}</script>{TAG}{META}</head>"
 NO_HOSTS = AddressHosts()
@@ -159,7 +159,7 @@ async def test_a_pinned_tags_hash_must_be_that_of_the_script(tmp_path: Path) -> 
 
 async def test_the_tag_must_name_the_address_hosts() -> None:
     hosts = AddressHosts(ipv6="https://v6.shop.example")
-    right = script_tag(RELAY, SITE, hosts)
+    right = script_tag(RELAY, SITE, hosts, radar_share=0.1)
     without = (await look(hosts=hosts))[Check.SNIPPET]
     assert (without.status, right in (without.fix or "")) == (Status.WARN, True)
     assert (await look(right + META, hosts=hosts))[Check.SNIPPET].status is Status.OK
@@ -336,12 +336,12 @@ MARKS = {
 
 
 def test_every_loader_has_a_mark_in_these_tests() -> None:
-    assert list(MARKS) == [loader.name for loader in LOADERS]
+    assert list(MARKS) == [sender.name for sender in SENDERS]
 
 
 @pytest.mark.parametrize(("name", "html"), [(name, html) for name, marks in MARKS.items() for html in marks])
 def test_each_loader_is_known_by_its_mark_and_by_no_other(name: str, html: str) -> None:
-    assert [loader.name for loader in LOADERS if loader.mark.search(GOOD + html)] == [name]
+    assert [sender.name for sender in SENDERS if sender.is_in(GOOD + html)] == [name]
 
 
 async def test_a_loader_that_sends_fails_and_one_that_may_send_is_told() -> None:

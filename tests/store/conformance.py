@@ -13,6 +13,7 @@ from relay.errors import LeaseLost, StoreError
 from relay.event.issue import Finding, IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, BrowserState, Fate, FateReason
 from relay.event.records import OutboxEvent
+from relay.event.report import Sighting
 from relay.store.protocol import Again, AttemptResult, Erased, FamilyCount, Filters, Issue, Store
 from tests.store.samples import (
     CUT_OFF,
@@ -791,6 +792,46 @@ class StoreConformance:
         await store.admit([event(f"e{i}", user_data={"em": [ADA if i % 2 else BOB]}) for i in range(1_300)])
         assert sum(each.events for each in await store.erase([ADA])) == 650
         assert (await store.totals()).waiting == 650
+
+    # Other senders
+
+    async def test_what_pages_tell_of_a_sender_adds_up(self, store: Store) -> None:
+        row = Sighting(sender="pixel", pixel="111", event_name="Lead", ids="none", count=2)
+        await store.note_senders("shop", [row], NOW_MS)
+        await store.note_senders("shop", [row, Sighting(sender="gtm")], NOW_MS + DAY_MS)
+        gtm, pixel = await store.senders(since_ms=NOW_MS)
+        assert (gtm.sender, gtm.pages, gtm.count, gtm.first_ms) == ("gtm", 1, 1, NOW_MS + DAY_MS)
+        assert (pixel.site, pixel.sender, pixel.pixel, pixel.event_name, pixel.ids) == (
+            "shop", "pixel", "111", "Lead", "none",
+        )  # fmt: skip
+        assert (pixel.first_ms, pixel.last_ms) == (NOW_MS, NOW_MS + DAY_MS)
+        assert (pixel.pages, pixel.count) == (2, 4)
+
+    async def test_senders_are_asked_for_by_site_and_day(self, store: Store) -> None:
+        for site, now_ms in (("shop", NOW_MS - 2 * DAY_MS), ("shop", NOW_MS), ("other", NOW_MS)):
+            await store.note_senders(site, [Sighting(sender="gtm")], now_ms)
+        assert [row.site for row in await store.senders(since_ms=NOW_MS)] == ["other", "shop"]
+        (shop,) = await store.senders(since_ms=NOW_MS, site="shop")
+        assert shop.pages == 1
+        (shop,) = await store.senders(since_ms=0, site="shop")
+        assert shop.pages == 2
+
+    async def test_a_site_has_a_bounded_number_of_senders_a_day(self, store: Store) -> None:
+        made_up = [Sighting(sender="pixel", event_name=f"e{i}") for i in range(400)]
+        for start in range(0, len(made_up), 50):
+            await store.note_senders("shop", made_up[start : start + 50], NOW_MS)
+        await store.note_senders("other", [Sighting(sender="gtm")], NOW_MS)
+        assert len(await store.senders(since_ms=0, site="shop")) == 300
+        assert len(await store.senders(since_ms=0, site="other")) == 1
+
+    async def test_senders_are_forgotten_as_counts_are(self, store: Store) -> None:
+        await store.note_senders("shop", [Sighting(sender="gtm")], NOW_MS)
+        later = NOW_MS + 10 * DAY_MS
+        for counter_days, left in ((11, 1), (9, 0)):
+            await store.prune(
+                now_ms=later, retention_ms=DAY_MS, address_ms=DAY_MS, counter_ms=counter_days * DAY_MS
+            )
+            assert len(await store.senders(since_ms=0)) == left
 
     # Opening and closing
 

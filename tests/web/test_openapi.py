@@ -151,6 +151,8 @@ ASKED = [
     ("get", "/api/receipts", "/api/receipts", 401),
     ("get", "/static/css/nothing.css", "/static/css/{file}", 404),
     ("options", "/v1/events", "/v1/events", 204),
+    ("options", "/v1/report", "/v1/report", 204),
+    ("post", "/v1/report", "/v1/report", 415),
 ]
 
 
@@ -171,6 +173,8 @@ SIGNED_IN = [
     ("/addresses", "/addresses", 200),
     ("/api/addresses?range=30d", "/api/addresses", 200),
     ("/api/addresses?range=31d", "/api/addresses", 400),
+    ("/radar", "/radar", 200),
+    ("/api/radar?range=7d", "/api/radar", 200),
     ("/issues", "/issues", 200),
     ("/api/issues", "/api/issues", 200),
 ]

@@ -17,6 +17,7 @@ from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission, Fate
 from relay.event.records import OutboxEvent
+from relay.event.report import Sighting
 from relay.settings import StoreSettings
 from relay.store.protocol import (
     ORDER_MS,
@@ -29,10 +30,11 @@ from relay.store.protocol import (
     Issue,
     Lease,
     PixelState,
+    SenderCount,
     StoredReceipt,
     Totals,
 )
-from relay.store.sqlite import admit, ended, families, issues, outbox, person, prune, receipts
+from relay.store.sqlite import admit, ended, families, issues, outbox, person, prune, receipts, senders
 from relay.store.sqlite.counter import add_to_total
 from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private, rewrite
 from relay.store.sqlite.readers import Readers
@@ -206,6 +208,12 @@ class SqliteStore:
     async def issues(self) -> list[Issue]:
         return await self._file.readers.read(issues.issues)
 
+    async def note_senders(self, site: str, seen: Sequence[Sighting], now_ms: int) -> None:
+        await self._writer.write(partial(senders.note_senders, site=site, seen=seen, now_ms=now_ms))
+
+    async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
+        return await self._file.readers.read(partial(senders.senders, since_ms=since_ms, site=site))
+
     async def prune(
         self,
         *,
@@ -222,6 +230,7 @@ class SqliteStore:
         await self._repeat(partial(prune.forget_keys, now_ms=now_ms))
         await self._repeat(partial(prune.forget_counters, by_ms=counted_by_ms))
         await self._repeat(partial(prune.forget_families, by_ms=counted_by_ms))
+        await self._repeat(partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE))
         await self._repeat(partial(prune.forget_orders, by_ms=now_ms - order_ms))
         await self._repeat(partial(issues.forget_issues, by_ms=counted_by_ms))
         await asyncio.to_thread(empty_wal, self._file.path)

@@ -1,1 +1,1 @@
-var c=({say:e})=>{let a=window,t=()=>a.cmplz_has_consent?.("marketing")&&e(!0);document.addEventListener("cmplz_fire_categories",t),document.addEventListener("cmplz_status_change",({detail:n})=>{n?.category==="marketing"&&e(n.value==="allow")}),t()};export{c as default};
+var r=({say:e})=>{let a=window,t=()=>a.cmplz_has_consent?.("marketing")&&e(!0);document.addEventListener("cmplz_fire_categories",t),document.addEventListener("cmplz_status_change",({detail:n})=>{n?.category==="marketing"&&e(n.value==="allow")}),t()};export{r as default};

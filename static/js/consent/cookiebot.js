@@ -1,1 +1,1 @@
-var s=({say:n})=>{let e=window,o=()=>n(!!e.Cookiebot.consent.marketing);for(let t of["ConsentReady","Accept","Decline"])addEventListener("CookiebotOn"+t,o);e.Cookiebot?.hasResponse&&o()};export{s as default};
+var a=({say:n})=>{let e=window,o=()=>n(!!e.Cookiebot.consent.marketing);for(let t of["ConsentReady","Accept","Decline"])addEventListener("CookiebotOn"+t,o);e.Cookiebot?.hasResponse&&o()};export{a as default};

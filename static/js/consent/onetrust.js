@@ -1,1 +1,1 @@
-var u=({data:o,say:r})=>{let t=window,e=()=>{let n=t.OnetrustActiveGroups??t.OptanonActiveGroups;if(n==null)return;let s=`,${n},`.includes(`,${o.consentGroup||"C0004"},`);(s||t.OneTrust?.IsAlertBoxClosed?.())&&r(s)};addEventListener("OneTrustGroupsUpdated",e),e()};export{u as default};
+var d=({data:o,say:r})=>{let t=window,e=()=>{let n=t.OnetrustActiveGroups??t.OptanonActiveGroups;if(n==null)return;let s=`,${n},`.includes(`,${o.consentGroup||"C0004"},`);(s||t.OneTrust?.IsAlertBoxClosed?.())&&r(s)};addEventListener("OneTrustGroupsUpdated",e),e()};export{d as default};

@@ -1,1 +1,1 @@
-var a=({say:e})=>{let o=window,n=()=>o.wp_has_consent?.("marketing")&&e(!0);document.addEventListener("wp_consent_type_defined",n),document.addEventListener("wp_listen_for_consent_change",({detail:t})=>{t.marketing&&e(t.marketing==="allow")}),n()};export{a as default};
+var d=({say:e})=>{let o=window,n=()=>o.wp_has_consent?.("marketing")&&e(!0);document.addEventListener("wp_consent_type_defined",n),document.addEventListener("wp_listen_for_consent_change",({detail:t})=>{t.marketing&&e(t.marketing==="allow")}),n()};export{d as default};

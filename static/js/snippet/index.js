@@ -55,7 +55,7 @@ const start = guard(() => {
   awaitFbq();
   if (gate.closed) load('consent');
   if (/counterfoil_debug=1/.test(location.search)) data.debug = '';
-  for (const name of ['debug', 'ga4', 'history', 'warm']) if (name in data) load(name);
+  for (const name of ['debug', 'ga4', 'history', 'radar', 'warm']) if (name in data) load(name);
   if (data.ipv6 || data.ipv4) load('address');
   for (const call of early) api(.../** @type {[string, string]} */ (/** @type {unknown} */ (call)));
   if (document.readyState === 'complete') whenLoaded();

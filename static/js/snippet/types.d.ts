@@ -108,6 +108,8 @@ export interface Counterfoil {
 }
 
 declare global {
+  /** Put in place by build.js. */
+  const COUNTERFOIL_SENDERS: { id: string; mark: string; agent?: string; event_id?: string }[];
   interface Window {
     fbq?: Fbq;
     counterfoil?: Counterfoil;

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from relay.event.outcome import Fate, FateReason
+from relay.event.report import Sighting
 from relay.store.protocol import Again, Ended, Filters
-from relay.store.sqlite import ended, families, outbox, prune, receipts
+from relay.store.sqlite import ended, families, outbox, prune, receipts, senders
 from relay.store.sqlite.admit import admit
 from relay.store.sqlite.file import connect_writer
 from tests.store.samples import EVER, LEASE_MS, NOW_MS, RECEIPT, REVOKED, event
@@ -18,6 +19,7 @@ Work = Callable[[sqlite3.Connection], object]
 
 GROWING_TABLES = (
     "event", "visitor", "leg", "queue", "dedup", "attempt", "attempt_event", "fate", "replay", "address_family",
+    "sender",
 )  # fmt: skip
 
 FILL = """
@@ -77,6 +79,7 @@ def read(connection: sqlite3.Connection) -> None:
     receipts.event_names(connection)
     families.families(connection, since_ms=NOW_MS, site=None)
     families.families(connection, since_ms=NOW_MS, site="shop")
+    senders.senders(connection, since_ms=NOW_MS, site=None)
     receipts.find(connection, "e1", NOW_MS)
     for site in (None, "shop"):
         for name in (None, "Purchase"):
@@ -93,6 +96,8 @@ def forget(connection: sqlite3.Connection) -> None:
     prune.forget_keys(connection, NOW_MS)
     prune.forget_counters(connection, NOW_MS)
     prune.forget_families(connection, NOW_MS)
+    senders.note_senders(connection, "shop", [Sighting(sender="gtm")], NOW_MS)
+    senders.forget_senders(connection, NOW_MS, prune.BITE)
 
 
 def plans(connection: sqlite3.Connection, work: Work) -> list[str]:
