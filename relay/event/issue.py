@@ -39,6 +39,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: IssueKind
     place: str = ""
+    sample: str = ""  # the shape of a value, masked
 
 
 class IssueWords(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ returns.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -14,9 +15,17 @@ from relay.event.issue import IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
 from relay.event.report import Ids, Sighting
+from relay.event.tally import Topic
 
 # A thank-you page that is opened again after so long is nobody's habit.
 ORDER_MS: Final = 90 * 24 * 60 * 60 * 1000
+
+# What counts are rolled up by, and how long the finer two are kept; the coarsest as long as the settings say.
+MINUTE_MS: Final = 60_000
+QUARTER_MS: Final = 15 * MINUTE_MS
+TWO_HOURS_MS: Final = 120 * MINUTE_MS
+STEPS_MS: Final = (MINUTE_MS, QUARTER_MS, TWO_HOURS_MS)
+STEP_KEPT_MS: Final = {MINUTE_MS: 24 * 60 * MINUTE_MS, QUARTER_MS: 8 * 24 * 60 * MINUTE_MS}
 
 
 class LeasedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +92,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     subcode: int | None
     message: str | None
     fbtrace_id: str | None
+
+
+class PixelAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to Graph, and whose it was."""
+
+    pixel: str
+    attempt: Attempt
 
 
 class FateRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +176,17 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
+class IssueSeen(NamedTuple):
+    """One event, or one post, that shows an issue; for several pixels it is still one."""
+
+    site: str
+    kind: IssueKind
+    event_name: str
+    place: str
+    event_id: str  # empty where no event was accepted
+    sample: str = ""
+
+
 class Issue(msgspec.Struct, frozen=True, kw_only=True):
     """What looks wrong with the events of one name. Holds no personal data."""
 
@@ -171,6 +198,41 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     first_ms: int
     last_ms: int
     count: int
+    sample: str = ""  # the latest value's shape, masked; empty where none is kept
+    resolved_ms: int | None = None  # when a person called it mended; seen later than that, it is open again
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of one name there were in one step of time."""
+
+    at_ms: int  # the beginning of the step
+    event_name: str
+    name: str
+    n: int
+
+
+class MarkKind(StrEnum):
+    STARTED = "started"
+    TOKEN = "token"  # noqa: S105 - a word, no secret
+    SNIPPET = "snippet"
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment that may explain a bend in a plot."""
+
+    at_ms: int
+    kind: MarkKind
+    subject: str  # a pixel, or empty
+    detail: str  # a version, or a fingerprint; never a token
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for one pixel."""
+
+    pixel: str
+    waiting: int
+    oldest_due_ms: int | None  # None: all of it is in a courier's hands
+    tried: int  # of them with a call behind them that came to nothing
 
 
 class SenderCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,6 +376,48 @@ class Store(Protocol):
 
         An event that takes the address of a later token is counted where it went in the end.
         """
+        ...
+
+    async def counts(
+        self, what: Topic, *, step_ms: int, since_ms: int, site: str | None = None
+    ) -> list[Counts]:
+        """The roll-up of one topic from the step of `since_ms` on, oldest first; `step_ms` is one of `STEPS_MS`.
+
+        A step's rows are few however many events it had. Counts that a replay or a later report took back to
+        nothing are left out.
+        """
+        ...
+
+    async def mark(self, kind: MarkKind, subject: str, detail: str, *, now_ms: int) -> None:
+        """Remember the moment; a token or a snippet that is the same as at the last mark is none."""
+        ...
+
+    async def marks(self, *, since_ms: int) -> list[Mark]:
+        """Oldest first."""
+        ...
+
+    async def latest(self, *, site: str | None = None, limit: int) -> list[StoredReceipt]:
+        """The newest receipts, newest first."""
+        ...
+
+    async def orders(self, keys: Sequence[bytes]) -> list[str]:
+        """The event_ids under which these orders (`order_key`) came first; unknown and forgotten ones left out."""
+        ...
+
+    async def backlog(self) -> list[Backlog]:
+        """What waits, by pixel."""
+        ...
+
+    async def attempts(self, *, limit: int) -> list[PixelAttempt]:
+        """The latest calls to Graph, newest first."""
+        ...
+
+    async def note(self, seen: IssueSeen, *, now_ms: int) -> None:
+        """Count an issue that no accepted event shows, such as a post that was refused."""
+        ...
+
+    async def resolve(self, issue: Issue, *, now_ms: int) -> bool:
+        """Call an issue mended; False where there is no such issue. Seen again, it is open again."""
         ...
 
     async def parked(self) -> list[PixelState]: ...

@@ -26,6 +26,8 @@ class IssueView(msgspec.Struct, frozen=True, kw_only=True):
     first_ms: int
     last_ms: int
     count: int
+    sample: str
+    resolved_ms: int | None
 
 
 class IssueList(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,15 +6,31 @@ the same store again, as a new process would; its clock stands still at `NOW_MS`
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from relay.errors import LeaseLost, StoreError
 from relay.event.issue import Finding, IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, BrowserState, Fate, FateReason
 from relay.event.records import OutboxEvent
 from relay.event.report import Sighting
-from relay.store.protocol import Again, AttemptResult, Erased, FamilyCount, Filters, Issue, Store
+from relay.event.tally import Topic
+from relay.store.protocol import (
+    STEPS_MS,
+    Again,
+    AttemptResult,
+    Backlog,
+    Counts,
+    Erased,
+    FamilyCount,
+    Filters,
+    Issue,
+    IssueSeen,
+    MarkKind,
+    Store,
+)
 from tests.store.samples import (
     CUT_OFF,
     LEASE_MS,
@@ -861,3 +877,153 @@ class StoreConformance:
         with pytest.raises(asyncio.CancelledError):
             await post
         assert await store.admit([event()]) == [Admission.DUPLICATE]
+
+    # What the console reads
+
+    async def outcomes(self, store: Store, **narrow: Any) -> dict[str, int]:
+        asked = {"step_ms": STEPS_MS[0], "since_ms": NOW_MS - DAY_MS} | narrow
+        counted = await store.counts(Topic.OUTCOME, **asked)
+        return {each.name: each.n for each in counted}
+
+    async def test_each_event_that_ended_has_one_outcome(self, store: Store) -> None:
+        legs = {
+            "paired": leg(),
+            "reversed": leg(reported_ms=NOW_MS + 5, settled_ms=NOW_MS + 5),
+            "unsure": leg(BrowserState.PENDING),
+            "server_only": leg(BrowserState.BLOCKED),
+        }
+        await store.admit([event(name, leg=each) for name, each in legs.items()])
+        await store.admit([event("bot", fate=Fate.FILTERED, fate_reason=FateReason.BOT)])
+        await end_all(store)
+        assert await self.outcomes(store) == dict.fromkeys([*legs, "held_back"], 1)
+
+    @pytest.mark.parametrize("step_ms", STEPS_MS)
+    async def test_counts_stand_in_their_step(self, store: Store, step_ms: int) -> None:
+        await store.admit([event(), event("e2")])
+        later_ms = NOW_MS + 3 * step_ms
+        await store.admit([event("e3", received_ms=later_ms)])
+        await store.admit([event("e4", site="other")])
+        counted = await store.counts(Topic.ACCEPTED, step_ms=step_ms, since_ms=NOW_MS, site="shop")
+        first_ms = NOW_MS - NOW_MS % step_ms
+        assert counted == [
+            Counts(at_ms=first_ms, event_name="Purchase", name="", n=2),
+            Counts(at_ms=first_ms + 3 * step_ms, event_name="Purchase", name="", n=1),
+        ]
+        every = await store.counts(Topic.ACCEPTED, step_ms=step_ms, since_ms=NOW_MS)
+        assert [each.n for each in every] == [3, 1]
+        assert len(await store.counts(Topic.ACCEPTED, step_ms=step_ms, since_ms=later_ms)) == 1
+
+    async def test_a_better_report_after_the_end_changes_the_outcome_and_adds_none(
+        self, store: Store
+    ) -> None:
+        await store.admit([event(leg=leg(BrowserState.PENDING))])
+        await end_all(store)
+        assert await self.outcomes(store) == {"unsure": 1}
+        assert await store.admit([event(received_ms=NOW_MS + 120_000)]) == [Admission.DUPLICATE]
+        assert await self.outcomes(store) == {"paired": 1}
+        states = await store.counts(Topic.LEG, step_ms=STEPS_MS[0], since_ms=NOW_MS)
+        assert [(each.at_ms, each.name) for each in states] == [(NOW_MS - NOW_MS % STEPS_MS[0], "sent")]
+
+    async def test_a_replay_takes_the_outcome_back(self, store: Store) -> None:
+        await store.admit([event()])
+        await end_all(store, Fate.REJECTED, FateReason.REJECTED_BY_META)
+        assert await self.outcomes(store) == {"failed": 1}
+        await store.replay(event_ids=["e1"], now_ms=NOW_MS + 60_000)
+        assert await self.outcomes(store) == {}
+        await end_all(store, now_ms=NOW_MS + 60_000)
+        assert await self.outcomes(store) == {"paired": 1}
+
+    async def test_delays_keys_and_calls_of_what_was_delivered_are_counted(self, store: Store) -> None:
+        fbc = f"fb.1.{NOW_MS - 5 * DAY_MS}.click"
+        await store.admit([event(user_data={"em": [ADA], "fbc": fbc}), event("e2", client_ip_address=None)])
+        await end_all(store, now_ms=NOW_MS + 180)
+        names: dict[Topic, dict[str, int]] = {}
+        for topic in (Topic.DELAY, Topic.KEY, Topic.FBC_AGE, Topic.CALL, Topic.ERROR):
+            counted = await store.counts(topic, step_ms=STEPS_MS[0], since_ms=NOW_MS, site="shop")
+            names[topic] = {each.name: each.n for each in counted}
+        assert names == {
+            Topic.DELAY: {"200": 2},
+            Topic.KEY: {"em": 1, "fbc": 1, "client_ip_address": 1, "client_user_agent": 2},
+            Topic.FBC_AGE: {"7": 1},
+            Topic.CALL: {"receipt": 1},
+            Topic.ERROR: {},
+        }
+
+    async def test_calls_that_meta_did_not_take_are_counted_by_code(self, store: Store) -> None:
+        await store.admit([event()])
+        for result in (REFUSED, REVOKED, CUT_OFF):
+            lease = await claim(store)
+            attempt = await store.begin_attempt(lease, [event().key], NOW_MS)
+            again = Again(key=event().key, due_ms=NOW_MS)
+            assert await store.settle(lease, [again], now_ms=NOW_MS, attempt=(attempt, result)) == 1
+        counted = await store.counts(Topic.ERROR, step_ms=STEPS_MS[0], since_ms=NOW_MS)
+        assert {each.name: each.n for each in counted} == {"100": 1, "190": 1, "no answer": 1}
+        latest = await store.attempts(limit=2)
+        assert [(each.pixel, each.attempt.code) for each in latest] == [("111", None), ("111", 190)]
+
+    async def test_counts_are_forgotten_the_fine_ones_first(self, store: Store) -> None:
+        await store.admit([event()])
+        for later_ms, left in ((2 * DAY_MS, 2), (9 * DAY_MS, 1), (91 * DAY_MS, 0)):
+            await store.prune(
+                now_ms=NOW_MS + later_ms, retention_ms=DAY_MS, address_ms=DAY_MS, counter_ms=90 * DAY_MS
+            )
+            found = [await store.counts(Topic.ACCEPTED, step_ms=step_ms, since_ms=0) for step_ms in STEPS_MS]
+            assert sum(map(bool, found)) == left
+
+    async def test_marks_are_made_of_what_changed_and_of_each_start(self, store: Store) -> None:
+        for at_ms, detail in ((NOW_MS, "a"), (NOW_MS + 1, "a"), (NOW_MS + 2, "b")):
+            await store.mark(MarkKind.STARTED, "", "1.0", now_ms=at_ms)
+            await store.mark(MarkKind.TOKEN, "111", detail, now_ms=at_ms)
+        marks = await store.marks(since_ms=NOW_MS)
+        assert [each.at_ms - NOW_MS for each in marks if each.kind is MarkKind.STARTED] == [0, 1, 2]
+        assert [(each.at_ms - NOW_MS, each.detail) for each in marks if each.kind is MarkKind.TOKEN] == [
+            (0, "a"),
+            (2, "b"),
+        ]
+        assert await store.marks(since_ms=NOW_MS + 3) == []
+
+    async def test_the_latest_receipts_come_newest_first(self, store: Store) -> None:
+        await store.admit([event("e1"), event("e2", site="other"), event("e3")])
+        assert [each.row.event_id for each in await store.latest(limit=2)] == ["e3", "e2"]
+        (newest, *_) = found = await store.latest(site="shop", limit=9)
+        assert [each.row.event_id for each in found] == ["e3", "e1"]
+        assert [newest] == await store.find("e3")
+
+    async def test_an_order_is_found_by_its_hash(self, store: Store) -> None:
+        await store.admit([event("e1", order_key=ORDER)])
+        assert await store.orders([b"another order!!!", ORDER, ORDER]) == ["e1"]
+
+    async def test_the_backlog_is_told_by_pixel(self, store: Store) -> None:
+        assert await store.backlog() == []
+        await store.admit([event(), event("e2", not_before_ms=NOW_MS + 9), event("e3", pixel="222")])
+        lease = await claim(store, limit=1)
+        await store.begin_attempt(lease, [each.key for each in lease.events], NOW_MS)
+        assert await store.backlog() == [
+            Backlog(pixel="111", waiting=2, oldest_due_ms=NOW_MS + 9, tried=1),
+            Backlog(pixel="222", waiting=1, oldest_due_ms=NOW_MS, tried=0),
+        ]
+
+    async def test_an_issue_can_be_noted_without_an_event_and_resolved_until_it_is_seen_again(
+        self, store: Store
+    ) -> None:
+        seen = IssueSeen("shop", IssueKind.PERSONAL_DATA, "", "https://evil.example", "", "x@x")
+        await store.note(seen, now_ms=NOW_MS)
+        (issue,) = await store.issues()
+        assert (issue.place, issue.count, issue.sample, issue.resolved_ms) == (
+            "https://evil.example",
+            1,
+            "x@x",
+            None,
+        )
+        assert await store.resolve(issue, now_ms=NOW_MS + 1)
+        await store.note(seen, now_ms=NOW_MS + 2)
+        (again,) = await store.issues()
+        assert (again.resolved_ms, again.last_ms, again.count) == (NOW_MS + 1, NOW_MS + 2, 2)
+        assert not await store.resolve(replace(issue, place="elsewhere"), now_ms=NOW_MS)
+
+    async def test_one_kind_of_issue_leaves_room_for_the_others(self, store: Store) -> None:
+        for number in range(110):
+            await store.note(IssueSeen("shop", IssueKind.RENAMED_EVENT, f"n{number}", "", ""), now_ms=NOW_MS)
+        assert len(await store.issues()) == 100
+        await store.note(IssueSeen("shop", IssueKind.UNSIGNED, "Purchase", "", ""), now_ms=NOW_MS)
+        assert len(await store.issues()) == 101

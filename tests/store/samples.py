@@ -20,13 +20,15 @@ REFUSED = AttemptResult(outcome=AttemptOutcome.REJECT, http_status=400, code=100
 REVOKED = AttemptResult(outcome=AttemptOutcome.PARK, http_status=400, code=190, message="Token expired.")
 
 
-def leg(state: BrowserState = BrowserState.SENT, *, reported_ms: int = NOW_MS) -> BrowserLeg:
+def leg(
+    state: BrowserState = BrowserState.SENT, *, reported_ms: int = NOW_MS, settled_ms: int = NOW_MS - 100
+) -> BrowserLeg:
     return BrowserLeg(
         state=state,
         evidence="load",
         transport=Transport.IMAGE,
         dispatched_ms=NOW_MS - 400,
-        settled_ms=NOW_MS - 100,
+        settled_ms=settled_ms,
         reported_ms=reported_ms,
         seen=PixelSeen(event_name="Purchase", value="49.9"),
     )

@@ -46,6 +46,8 @@ async def test_an_issue_names_what_where_how_often_and_what_to_do(relay: Relay) 
         "first_ms": NOW_MS,
         "last_ms": NOW_MS + 1_000,
         "count": 2,
+        "sample": "",
+        "resolved_ms": None,
     }
     page = unescape((await relay.http.get("/issues")).text)
     assert all(text in page for text in (words.title, words.sentence, "url.query.email", "/receipts/leak-2"))

@@ -13,9 +13,10 @@ from relay.event.observation import ADDRESS_WHY, addresses_why, upgrades
 from relay.event.outcome import STATE_RANK, Admission, Fate, FateReason
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import add_mark, fate_findings, repeat_findings
+from relay.event.tally import Topic, outcome_of
 from relay.store.sqlite.checksum import checksum, is_intact
-from relay.store.sqlite.counter import REFUSED, Counted, count, of_fate
-from relay.store.sqlite.ended import ADD_FATE
+from relay.store.sqlite.counter import Counted, count
+from relay.store.sqlite.ended import ADD_FATE, Held, best_leg, recount
 from relay.store.sqlite.families import count_path
 from relay.store.sqlite.issues import note, sightings
 
@@ -64,7 +65,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ADD_TO_QUEUE: Final = "INSERT INTO queue (event, pixel, due_ms, attempts) VALUES (?, ?, ?, 0)"
 
 # The last report is the best one: only better ones are added.
-BEST_LEG: Final = "SELECT seq, state FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
+BEST_STATE: Final = "SELECT seq, state FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
 
 # Held: never attempted, and in no courier's hands.
 IS_HELD: Final = "SELECT 1 FROM queue WHERE event = ? AND attempts = 0 AND lease IS NULL"
@@ -80,12 +81,12 @@ UNREADABLE: Final = -1  # a state that a damaged row no longer tells is below al
 def admit(connection: sqlite3.Connection, events: Sequence[OutboxEvent]) -> list[Admission]:
     """Take every event, one answer each; a key that comes twice in one post is known the second time."""
     admitted = [_admit_one(connection, event) for event in events]
-    counts = Counter(Counted(event.site, event.event_name, answer.value) for answer, event in admitted)
-    counts.update(
-        Counted(event.site, event.event_name, of_fate(event.fate))
-        for answer, event in admitted
-        if event.fate is not None and answer is Admission.ACCEPTED
-    )
+    counts = Counter(Counted(event.site, event.event_name, Topic(answer)) for answer, event in admitted)
+    for answer, event in admitted:
+        if event.fate is not None and answer is Admission.ACCEPTED:
+            outcome = outcome_of(event.fate, None, event.received_ms)
+            counts[Counted(event.site, event.event_name, Topic.FATE, event.fate)] += 1
+            counts[Counted(event.site, event.event_name, Topic.OUTCOME, outcome)] += 1
     if events:
         count(connection, counts, events[0].received_ms)
         note(connection, (seen for _, event in admitted for seen in sightings(event)), events[0].received_ms)
@@ -93,7 +94,7 @@ def admit(connection: sqlite3.Connection, events: Sequence[OutboxEvent]) -> list
 
 
 def count_refused(connection: sqlite3.Connection, site: str, reason: str, now_ms: int) -> None:
-    count(connection, {Counted(site, "", f"{REFUSED}{reason}"): 1}, now_ms)
+    count(connection, {Counted(site, "", Topic.REFUSED, reason): 1}, now_ms)
 
 
 def _admit_one(connection: sqlite3.Connection, event: OutboxEvent) -> tuple[Admission, OutboxEvent]:
@@ -170,10 +171,13 @@ def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | No
 def _improve(connection: sqlite3.Connection, row_id: int, event: OutboxEvent) -> bool:
     """Take what this post knows better: the leg always, the hold and the address while the event is held."""
     is_held = connection.execute(IS_HELD, (row_id,)).fetchone() is not None
-    seq, state = connection.execute(BEST_LEG, (row_id,)).fetchone() or (-1, "")
+    seq, state = connection.execute(BEST_STATE, (row_id,)).fetchone() or (-1, "")
     rank, known_rank = STATE_RANK[event.leg.state], RANK_OF_STORED.get(state, UNREADABLE)
     if rank > known_rank:
+        before = best_leg(connection, row_id)
         _add_leg(connection, (row_id, seq + 1), event.leg, event.not_before_ms if is_held else None)
+        if not is_held:
+            recount(connection, Held(row_id, event.site, event.event_name), before)
     has_address = is_held and _take_address(connection, row_id, event)
     if is_held and rank >= known_rank and (has_address or rank > known_rank):
         connection.execute(MOVE_HOLD, (event.not_before_ms, row_id))

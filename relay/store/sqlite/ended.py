@@ -2,11 +2,12 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from relay.event.outcome import Fate, FateReason
-from relay.store.sqlite.counter import Counted, add_to_total, count, of_fate
+from relay.event.outcome import BrowserState, Fate, FateReason
+from relay.event.tally import Delivered, Leg, Topic, counts_of_delivered, counts_of_leg, outcome_of
+from relay.store.sqlite.counter import Counted, add_to_total, count, counted, of_fate
 
 TAKE_OFF_QUEUE: Final = "DELETE FROM queue WHERE event = ?"
 
@@ -32,6 +33,24 @@ SELECT event.id, event.site, event.event_name, event.pixel, fate.fate, fate.at_m
 FROM event CROSS JOIN fate ON fate.event = event.id
 WHERE event.event_id = :event_id AND event.id > :after
 ORDER BY event.id LIMIT :limit
+"""
+
+# What is counted of a delivered event, and its best browser leg.
+TO_COUNT: Final = """
+SELECT
+    event.received_ms, event.event_time_ms, event.server_event,
+    visitor.client_ip_address IS NOT NULL, visitor.client_user_agent IS NOT NULL
+FROM event LEFT JOIN visitor ON visitor.event = event.id WHERE event.id = ?
+"""
+
+BEST_LEG: Final = "SELECT state, settled_ms, reported_ms FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
+
+WAS_DELIVERED: Final = """
+SELECT fate.at_ms, max(attempt.started_ms)
+FROM fate
+CROSS JOIN attempt_event ON attempt_event.event = fate.event
+CROSS JOIN attempt ON attempt.id = attempt_event.attempt
+WHERE fate.event = ? AND fate.fate = 'delivered' AND attempt.outcome = 'receipt'
 """
 
 KEEP_OLD_FATE: Final = """
@@ -74,12 +93,57 @@ class EndedEvent(NamedTuple):
     at_ms: int
 
 
-def end(connection: sqlite3.Connection, endings: Sequence[Ending], now_ms: int) -> None:
-    """Give every event its fate."""
+def end(
+    connection: sqlite3.Connection, endings: Sequence[Ending], now_ms: int, *, sent_ms: int | None = None
+) -> None:
+    """Give every event its fate; `sent_ms` is the call that it rests on."""
     connection.executemany(TAKE_OFF_QUEUE, [(ending.event.row_id,) for ending in endings])
     connection.executemany(ADD_FATE, [(e.event.row_id, e.fate, e.reason, e.detail, now_ms) for e in endings])
-    counts = Counter(Counted(e.event.site, e.event.event_name, of_fate(e.fate)) for e in endings)
+    counts: Counter[Counted] = Counter()
+    for ending in endings:
+        counts.update(_counts(connection, ending, now_ms if sent_ms is None else sent_ms, now_ms))
     count(connection, counts, now_ms)
+
+
+def _counts(connection: sqlite3.Connection, ending: Ending, sent_ms: int, now_ms: int) -> Iterable[Counted]:
+    event, fate = ending.event, ending.fate
+    yield Counted(event.site, event.event_name, Topic.FATE, fate)
+    row = connection.execute(TO_COUNT, (event.row_id,)).fetchone() if fate is Fate.DELIVERED else None
+    if row is None:
+        yield Counted(event.site, event.event_name, Topic.OUTCOME, outcome_of(fate, None, sent_ms))
+        return
+    received_ms, event_time_ms, server_event, has_address, has_agent = row
+    delivered = Delivered(
+        leg=best_leg(connection, event.row_id),
+        received_ms=received_ms,
+        sent_ms=sent_ms,
+        answered_ms=now_ms,
+        event_time_ms=event_time_ms,
+        server_event=server_event,
+        has_address=bool(has_address),
+        has_agent=bool(has_agent),
+    )
+    yield from counted(event.site, event.event_name, counts_of_delivered(delivered))
+
+
+def best_leg(connection: sqlite3.Connection, row_id: int) -> Leg | None:
+    """The last report, which is the best one; None where there is none, or a damaged one."""
+    row = connection.execute(BEST_LEG, (row_id,)).fetchone()
+    if row is None or row[0] not in tuple(BrowserState):
+        return None
+    return Leg(BrowserState(row[0]), row[2] if row[1] is None else row[1])
+
+
+def recount(connection: sqlite3.Connection, event: Held, before: Leg | None) -> None:
+    """A report that came after the end changes what was counted of the pair, in the minute of the end."""
+    at_ms, sent_ms = connection.execute(WAS_DELIVERED, (event.row_id,)).fetchone()
+    if at_ms is None:
+        return
+    counts: Counter[Counted] = Counter()
+    for sign, leg in ((-1, before), (1, best_leg(connection, event.row_id))):
+        for each in counted(event.site, event.event_name, counts_of_leg(leg, sent_ms)):
+            counts[each] += sign
+    count(connection, counts, at_ms)
 
 
 def replayable(fate: Fate | None) -> tuple[Fate, ...]:
@@ -110,6 +174,10 @@ def _put_back(connection: sqlite3.Connection, events: Sequence[EndedEvent], now_
     connection.executemany(KEEP_OLD_FATE, [(now_ms, event.row_id) for event in events])
     connection.executemany(REMOVE_FATE, [(event.row_id,) for event in events])
     connection.executemany(BACK_TO_QUEUE, [(event.row_id, event.pixel, now_ms) for event in events])
-    count(connection, Counter(Counted(event.site, event.event_name, "replayed") for event in events), now_ms)
-    for event in events:  # the total counts fates that stand
-        add_to_total(connection, of_fate(Fate(event.fate)), -1)
+    replayed = Counter(Counted(event.site, event.event_name, Topic.REPLAYED) for event in events)
+    count(connection, replayed, now_ms)
+    for event in events:  # outcomes and the total count fates that stand
+        fate = Fate(event.fate)
+        outcome = Counted(event.site, event.event_name, Topic.OUTCOME, outcome_of(fate, None, event.at_ms))
+        count(connection, {outcome: -1}, event.at_ms)
+        add_to_total(connection, of_fate(fate), -1)

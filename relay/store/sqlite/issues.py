@@ -2,55 +2,54 @@
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from relay.event.issue import IssueKind
 from relay.event.records import OutboxEvent
-from relay.store.protocol import Issue
+from relay.store.protocol import Issue, IssueSeen
 
 # Event names and places come from pages, which anybody can imitate: a site has this many rows and no more.
 ISSUES_MAX: Final = 500
 
+# No kind takes the room of the others: places of refused posts are whatever a stranger writes.
+OF_A_KIND_MAX: Final = 100
+
 SEEN_AGAIN: Final = """
-UPDATE issue SET event_id = ?5, last_ms = max(last_ms, ?6), n = n + 1
+UPDATE issue SET event_id = ?5, sample = ?6, last_ms = max(last_ms, ?7), n = n + 1
 WHERE site = ?1 AND kind = ?2 AND event_name = ?3 AND place = ?4
 """
 
 ADD_ISSUE: Final = """
-INSERT INTO issue (site, kind, event_name, place, event_id, first_ms, last_ms, n)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, 1 WHERE (SELECT count(*) FROM issue WHERE site = ?1) < ?7
+INSERT INTO issue (site, kind, event_name, place, event_id, sample, first_ms, last_ms, n)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 1
+WHERE (SELECT count(*) FROM issue WHERE site = ?1) < ?8
+AND (SELECT count(*) FROM issue WHERE site = ?1 AND kind = ?2) < ?9
+"""
+
+RESOLVE: Final = """
+UPDATE issue SET resolved_ms = ? WHERE site = ? AND kind = ? AND event_name = ? AND place = ?
 """
 
 NEWEST_FIRST: Final = """
-SELECT kind, site, event_name, place, event_id, first_ms, last_ms, n FROM issue
+SELECT kind, site, event_name, place, event_id, sample, first_ms, last_ms, n, resolved_ms FROM issue
 ORDER BY last_ms DESC, site, kind, event_name, place
 """
 
 FORGET_ISSUES: Final = "DELETE FROM issue WHERE last_ms <= ?"
 
 
-class Sighting(NamedTuple):
-    """One event that shows an issue; for several pixels it is still one."""
-
-    site: str
-    kind: IssueKind
-    event_name: str
-    place: str
-    event_id: str
-
-
-def sightings(event: OutboxEvent) -> Iterable[Sighting]:
+def sightings(event: OutboxEvent) -> Iterable[IssueSeen]:
     return (
-        Sighting(event.site, finding.kind, event.event_name, finding.place, event.event_id)
+        IssueSeen(event.site, finding.kind, event.event_name, finding.place, event.event_id, finding.sample)
         for finding in event.findings
     )
 
 
-def note(connection: sqlite3.Connection, seen: Iterable[Sighting], now_ms: int) -> None:
+def note(connection: sqlite3.Connection, seen: Iterable[IssueSeen], now_ms: int) -> None:
     """Count each issue once more; a new one beyond the site's bound is left out."""
     for sighting in dict.fromkeys(seen):
         if not connection.execute(SEEN_AGAIN, (*sighting, now_ms)).rowcount:
-            connection.execute(ADD_ISSUE, (*sighting, now_ms, ISSUES_MAX))
+            connection.execute(ADD_ISSUE, (*sighting, now_ms, ISSUES_MAX, OF_A_KIND_MAX))
 
 
 def issues(connection: sqlite3.Connection) -> list[Issue]:
@@ -64,9 +63,16 @@ def issues(connection: sqlite3.Connection) -> list[Issue]:
             first_ms=row["first_ms"],
             last_ms=row["last_ms"],
             count=row["n"],
+            sample=row["sample"],
+            resolved_ms=row["resolved_ms"],
         )
         for row in connection.execute(NEWEST_FIRST)
     ]
+
+
+def resolve(connection: sqlite3.Connection, issue: Issue, now_ms: int) -> bool:
+    of = (issue.site, issue.kind, issue.event_name, issue.place)
+    return connection.execute(RESOLVE, (now_ms, *of)).rowcount > 0
 
 
 def forget_issues(connection: sqlite3.Connection, by_ms: int) -> int:

@@ -12,9 +12,10 @@ import msgspec
 
 from relay.errors import LeaseLost
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
-from relay.store.protocol import Again, AttemptResult, Decision, Ended, Lease, LeasedEvent
+from relay.event.tally import Topic, error_name
+from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
 from relay.store.sqlite.checksum import is_intact
-from relay.store.sqlite.counter import AMBIGUOUS, Counted, count
+from relay.store.sqlite.counter import Counted, count
 from relay.store.sqlite.ended import Ending, Held, end
 
 # The oldest free row of each pixel, found by stepping from pixel to pixel through the index: one step per
@@ -155,6 +156,12 @@ WHERE due_ms > min(:expected, :now)
 AND (SELECT received_ms FROM event WHERE id = queue.event) NOT BETWEEN :now - 60000 AND :now
 """
 
+# Reads the queue, which is narrow, and no event: what waits is counted when it is asked for.
+BACKLOG: Final = """
+SELECT pixel, count(*), min(CASE WHEN lease IS NULL THEN due_ms END), sum(attempts > 0)
+FROM queue GROUP BY pixel ORDER BY pixel
+"""
+
 PARK: Final = """
 INSERT INTO pixel_state (pixel, parked_ms, code, message) VALUES (?, ?, ?, ?)
 ON CONFLICT (pixel) DO UPDATE SET code = excluded.code, message = excluded.message
@@ -162,7 +169,16 @@ ON CONFLICT (pixel) DO UPDATE SET code = excluded.code, message = excluded.messa
 
 UNPARK: Final = "DELETE FROM pixel_state WHERE pixel = ?"
 
-AMBIGUOUS_ATTEMPT: Final = Counted("", "", AMBIGUOUS)
+AMBIGUOUS_ATTEMPT: Final = Counted("", "", Topic.AMBIGUOUS)
+
+# A pixel belongs to one site, so any event of the call tells whose it was.
+ATTEMPT_OF: Final = """
+SELECT attempt.started_ms, event.site
+FROM attempt_event
+CROSS JOIN attempt ON attempt.id = attempt_event.attempt
+CROSS JOIN event ON event.id = attempt_event.event
+WHERE attempt_event.attempt = ? LIMIT 1
+"""
 
 
 def claim(
@@ -192,6 +208,13 @@ def oldest_waiting_ms(connection: sqlite3.Connection) -> int | None:
     return due_ms
 
 
+def backlog(connection: sqlite3.Connection) -> list[Backlog]:
+    return [
+        Backlog(pixel=pixel, waiting=waiting, oldest_due_ms=oldest_due_ms, tried=tried)
+        for pixel, waiting, oldest_due_ms, tried in connection.execute(BACKLOG)
+    ]
+
+
 def begin_attempt(connection: sqlite3.Connection, lease: Lease, keys: Sequence[bytes], now_ms: int) -> int:
     held = _held(connection, lease, keys)
     if len(held) != len(keys):
@@ -212,8 +235,7 @@ def settle(
     now_ms: int,
     attempt: tuple[int, AttemptResult] | None,
 ) -> int:
-    if attempt is not None:
-        _close(connection, lease, attempt, now_ms)
+    sent_ms = None if attempt is None else _close(connection, lease, attempt, now_ms)
     held = _held(connection, lease, [decision.key for decision in decisions])
     endings: list[Ending] = []
     again: list[tuple[int, int]] = []
@@ -228,7 +250,7 @@ def settle(
                 again.append((decision.due_ms, event.row_id))
             case _:
                 assert_never(decision)
-    end(connection, endings, now_ms)
+    end(connection, endings, now_ms, sent_ms=sent_ms)
     connection.executemany(DUE_AGAIN, again)
     return len(endings) + len(again)
 
@@ -328,7 +350,8 @@ def _held(connection: sqlite3.Connection, lease: Lease, keys: Iterable[bytes]) -
 
 def _close(
     connection: sqlite3.Connection, lease: Lease, attempt: tuple[int, AttemptResult], now_ms: int
-) -> None:
+) -> int | None:
+    """Write down how the call ended, and count it; when it began."""
     number, result = attempt
     said = (
         result.outcome,
@@ -343,6 +366,13 @@ def _close(
         connection.execute(UNCOUNT_ATTEMPT, {"lease": lease.token, "attempt": number})
     if result.outcome is AttemptOutcome.UNKNOWN:
         _count_ambiguous(connection, closed, now_ms)
+    started_ms, site = connection.execute(ATTEMPT_OF, (number,)).fetchone() or (None, "")
+    if closed:
+        counts = {Counted(site, "", Topic.CALL, result.outcome): 1}
+        if error := error_name(result.outcome, result.code, result.http_status):
+            counts[Counted(site, "", Topic.ERROR, error)] = 1
+        count(connection, counts, now_ms)
+    return started_ms
 
 
 def _count_ambiguous(connection: sqlite3.Connection, attempts: int, now_ms: int) -> None:

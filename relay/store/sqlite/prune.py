@@ -4,6 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from relay.event.tally import Topic
+from relay.store.sqlite.counter import counted_sites
+
 # A bite: what the writer removes between two groups of posts.
 BITE: Final = 500
 
@@ -44,9 +47,13 @@ DELETE FROM purchase WHERE key IN (SELECT key FROM purchase WHERE seen_ms <= ? L
 """
 
 FORGET_COUNTERS: Final = """
-DELETE FROM counter WHERE (minute_ms, site, event_name, what) IN
-    (SELECT minute_ms, site, event_name, what FROM counter WHERE minute_ms <= ? LIMIT ?)
+DELETE FROM counter WHERE (step_ms, what, site, at_ms, event_name, name) IN (
+    SELECT step_ms, what, site, at_ms, event_name, name FROM counter
+    WHERE step_ms = ? AND what = ? AND site = ? AND at_ms <= ? LIMIT ?
+)
 """
+
+FORGET_MARKS: Final = "DELETE FROM mark WHERE id IN (SELECT id FROM mark WHERE at_ms <= ? LIMIT ?)"
 
 FORGET_FAMILIES: Final = """
 DELETE FROM address_family WHERE (hour_ms, site, page, token, sent) IN
@@ -82,8 +89,17 @@ def forget_orders(connection: sqlite3.Connection, by_ms: int) -> int:
     return connection.execute(FORGET_ORDERS, (by_ms, BITE)).rowcount
 
 
-def forget_counters(connection: sqlite3.Connection, by_ms: int) -> int:
-    return connection.execute(FORGET_COUNTERS, (by_ms, BITE)).rowcount
+def forget_counters(connection: sqlite3.Connection, step_ms: int, by_ms: int) -> int:
+    """One bite of each topic and site, along the key."""
+    return sum(
+        connection.execute(FORGET_COUNTERS, (step_ms, topic, site, by_ms, BITE)).rowcount
+        for topic in Topic
+        for site in counted_sites(connection, topic, step_ms)
+    )
+
+
+def forget_marks(connection: sqlite3.Connection, by_ms: int) -> int:
+    return connection.execute(FORGET_MARKS, (by_ms, BITE)).rowcount
 
 
 def forget_families(connection: sqlite3.Connection, by_ms: int) -> int:

@@ -8,18 +8,20 @@ import msgspec
 
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, Json, PixelSeen, SeenAddress
+from relay.event.tally import Topic
 from relay.store.protocol import (
     Attempt,
     EventRow,
     FateRecord,
     Filters,
+    PixelAttempt,
     PixelState,
     Status,
     StoredReceipt,
     Totals,
 )
 from relay.store.sqlite.checksum import is_intact
-from relay.store.sqlite.counter import AMBIGUOUS, FATE, REFUSED
+from relay.store.sqlite.counter import FATE, REFUSED
 from relay.store.sqlite.outbox import oldest_waiting_ms
 
 LINE: Final = """
@@ -55,6 +57,19 @@ LEFT JOIN dedup ON dedup.key = event.key
 RECEIPTS: Final = f"{RECEIPT} WHERE event.event_id = ? ORDER BY event.id"
 
 RECEIPT_OF_ROW: Final = f"{RECEIPT} WHERE event.id = ?"
+
+LATEST: Final = f"{RECEIPT} WHERE event.id < ? ORDER BY event.id DESC LIMIT ?"
+
+LATEST_OF_SITE: Final = f"{RECEIPT} WHERE event.site = ? ORDER BY event.id DESC LIMIT ?"
+
+EVENT_OF_ORDER: Final = """
+SELECT event.event_id FROM purchase CROSS JOIN event ON event.id = purchase.event WHERE purchase.key = ?
+"""
+
+LATEST_ATTEMPTS: Final = """
+SELECT pixel, started_ms, finished_ms, events, outcome, http_status, code, subcode, message, fbtrace_id
+FROM attempt WHERE id < ? ORDER BY id DESC LIMIT ?
+"""
 
 LEGS: Final = """
 SELECT
@@ -111,6 +126,26 @@ def of_row(connection: sqlite3.Connection, row_id: int, now_ms: int) -> list[Sto
     return [_receipt(connection, row, now_ms) for row in rows]
 
 
+def latest(
+    connection: sqlite3.Connection, *, site: str | None, limit: int, now_ms: int
+) -> list[StoredReceipt]:
+    if site is None:
+        rows = connection.execute(LATEST, (NEWEST, limit)).fetchall()
+    else:
+        rows = connection.execute(LATEST_OF_SITE, (site, limit)).fetchall()
+    return [_receipt(connection, row, now_ms) for row in rows]
+
+
+def orders(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[str]:
+    found = (connection.execute(EVENT_OF_ORDER, (key,)).fetchone() for key in keys)
+    return list(dict.fromkeys(row[0] for row in found if row is not None))
+
+
+def attempts(connection: sqlite3.Connection, limit: int) -> list[PixelAttempt]:
+    rows = connection.execute(LATEST_ATTEMPTS, (NEWEST, limit))
+    return [PixelAttempt(pixel=row["pixel"], attempt=_attempt(row)) for row in rows]
+
+
 def event_names(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute(EVENT_NAMES)]
 
@@ -129,7 +164,7 @@ def totals(connection: sqlite3.Connection) -> Totals:
         oldest_due_ms=oldest_waiting_ms(connection),
         fates={what.removeprefix(FATE): n for what, n in counted.items() if what.startswith(FATE) and n},
         duplicates=counted.get("duplicate", 0),
-        ambiguous_attempts=counted.get(AMBIGUOUS, 0),
+        ambiguous_attempts=counted.get(Topic.AMBIGUOUS, 0),
         refused=sum(n for what, n in counted.items() if what.startswith(REFUSED)),
     )
 

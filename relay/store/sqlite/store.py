@@ -18,23 +18,44 @@ from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission, Fate
 from relay.event.records import OutboxEvent
 from relay.event.report import Sighting
+from relay.event.tally import Topic
 from relay.settings import StoreSettings
 from relay.store.protocol import (
     ORDER_MS,
+    STEP_KEPT_MS,
+    STEPS_MS,
     AttemptResult,
+    Backlog,
+    Counts,
     Decision,
     Erased,
     EventRow,
     FamilyCount,
     Filters,
     Issue,
+    IssueSeen,
     Lease,
+    Mark,
+    MarkKind,
+    PixelAttempt,
     PixelState,
     SenderCount,
     StoredReceipt,
     Totals,
 )
-from relay.store.sqlite import admit, ended, families, issues, outbox, person, prune, receipts, senders
+from relay.store.sqlite import (
+    admit,
+    counter,
+    ended,
+    families,
+    issues,
+    marks,
+    outbox,
+    person,
+    prune,
+    receipts,
+    senders,
+)
 from relay.store.sqlite.counter import add_to_total
 from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private, rewrite
 from relay.store.sqlite.readers import Readers
@@ -199,6 +220,38 @@ class SqliteStore:
     async def families(self, *, since_ms: int, site: str | None = None) -> list[FamilyCount]:
         return await self._file.readers.read(partial(families.families, since_ms=since_ms, site=site))
 
+    async def counts(
+        self, what: Topic, *, step_ms: int, since_ms: int, site: str | None = None
+    ) -> list[Counts]:
+        query = partial(counter.counts, what=what, step_ms=step_ms, since_ms=since_ms, site=site)
+        return await self._file.readers.read(query)
+
+    async def mark(self, kind: MarkKind, subject: str, detail: str, *, now_ms: int) -> None:
+        unit = partial(marks.mark, kind=kind, subject=subject, detail=detail, now_ms=now_ms)
+        await self._writer.write(unit)
+
+    async def marks(self, *, since_ms: int) -> list[Mark]:
+        return await self._file.readers.read(partial(marks.marks, since_ms=since_ms))
+
+    async def latest(self, *, site: str | None = None, limit: int) -> list[StoredReceipt]:
+        query = partial(receipts.latest, site=site, limit=limit, now_ms=self._clock_ms())
+        return await self._file.readers.read(query)
+
+    async def orders(self, keys: Sequence[bytes]) -> list[str]:
+        return await self._file.readers.read(partial(receipts.orders, keys=keys))
+
+    async def backlog(self) -> list[Backlog]:
+        return await self._file.readers.read(outbox.backlog)
+
+    async def attempts(self, *, limit: int) -> list[PixelAttempt]:
+        return await self._file.readers.read(partial(receipts.attempts, limit=limit))
+
+    async def note(self, seen: IssueSeen, *, now_ms: int) -> None:
+        await self._writer.write(partial(issues.note, seen=[seen], now_ms=now_ms))
+
+    async def resolve(self, issue: Issue, *, now_ms: int) -> bool:
+        return await self._writer.write(partial(issues.resolve, issue=issue, now_ms=now_ms))
+
     async def parked(self) -> list[PixelState]:
         return await self._file.readers.read(receipts.parked)
 
@@ -228,7 +281,11 @@ class SqliteStore:
         await self._forget_visitors(now_ms - address_ms)
         await self._repeat(partial(prune.forget_events, ended_by_ms=now_ms - retention_ms))
         await self._repeat(partial(prune.forget_keys, now_ms=now_ms))
-        await self._repeat(partial(prune.forget_counters, by_ms=counted_by_ms))
+        for step_ms in STEPS_MS:
+            kept_by_ms = now_ms - STEP_KEPT_MS.get(step_ms, now_ms)
+            by_ms = max(counted_by_ms, kept_by_ms)
+            await self._repeat(partial(prune.forget_counters, step_ms=step_ms, by_ms=by_ms))
+        await self._repeat(partial(prune.forget_marks, by_ms=counted_by_ms))
         await self._repeat(partial(prune.forget_families, by_ms=counted_by_ms))
         await self._repeat(partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE))
         await self._repeat(partial(prune.forget_orders, by_ms=now_ms - order_ms))

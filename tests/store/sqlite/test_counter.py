@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.event.outcome import BrowserState, Fate, FateReason
-from relay.store.protocol import Ended
+from relay.store.protocol import STEPS_MS, Ended
 from relay.store.sqlite import outbox, receipts
 from relay.store.sqlite.admit import admit, count_refused
 from relay.store.sqlite.ended import replay_bite
@@ -41,18 +41,34 @@ def test_each_thing_is_counted_in_its_minute(connection: sqlite3.Connection) -> 
     count_refused(connection, "shop", "missing_value", NOW_MS)
     reject(connection, LATER_MS)
     replay_bite(connection, event_id="e1", fate=None, ended_ms=EVER, after=0, limit=9, now_ms=LATER_MS)
-    counted = connection.execute("SELECT minute_ms, site, event_name, what, n FROM counter").fetchall()
+    counted = connection.execute(
+        "SELECT at_ms, site, event_name, what, name, n FROM counter WHERE step_ms = 60000 ORDER BY 1, 2, 3, 4"
+    ).fetchall()
     later_minute = MINUTE_MS + 120_000
     assert counted == [
-        (MINUTE_MS, "shop", "", "refused:missing_value", 1),
-        (MINUTE_MS, "shop", "Lead", "accepted", 1),
-        (MINUTE_MS, "shop", "Purchase", "accepted", 1),
-        (MINUTE_MS, "shop", "Purchase", "duplicate", 1),
-        (MINUTE_MS, "shop", "Purchase", "updated", 1),
-        (later_minute, "", "", "ambiguous", 1),
-        (later_minute, "shop", "Purchase", "fate:rejected", 1),
-        (later_minute, "shop", "Purchase", "replayed", 1),
+        (MINUTE_MS, "shop", "", "refused", "missing_value", 1),
+        (MINUTE_MS, "shop", "Lead", "accepted", "", 1),
+        (MINUTE_MS, "shop", "Purchase", "accepted", "", 1),
+        (MINUTE_MS, "shop", "Purchase", "duplicate", "", 1),
+        (MINUTE_MS, "shop", "Purchase", "updated", "", 1),
+        (later_minute, "", "", "ambiguous", "", 1),
+        (later_minute, "shop", "", "call", "unknown", 1),
+        (later_minute, "shop", "", "error", "no answer", 1),
+        (later_minute, "shop", "Purchase", "fate", "rejected", 1),
+        (later_minute, "shop", "Purchase", "outcome", "failed", 0),
+        (later_minute, "shop", "Purchase", "replayed", "", 1),
     ]
+
+
+def test_the_coarser_steps_hold_the_same(connection: sqlite3.Connection) -> None:
+    admit(connection, [event()])
+    reject(connection, NOW_MS)
+    sums = connection.execute(
+        "SELECT step_ms, what, sum(n) FROM counter GROUP BY 1, 2 ORDER BY 2, 1"
+    ).fetchall()
+    by_topic = {what: {n for _, each, n in sums if each == what} for _, what, _ in sums}
+    assert len(sums) == len(by_topic) * len(STEPS_MS)
+    assert all(len(numbers) == 1 for numbers in by_topic.values())
 
 
 def test_totals_agree_with_the_rows_after_replays(connection: sqlite3.Connection) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from relay.event.outcome import Fate, FateReason
 from relay.event.report import Sighting
-from relay.store.protocol import Again, Ended, Filters
-from relay.store.sqlite import ended, families, outbox, prune, receipts, senders
+from relay.event.tally import Topic
+from relay.store.protocol import STEPS_MS, Again, Ended, Filters, MarkKind
+from relay.store.sqlite import counter, ended, families, marks, outbox, prune, receipts, senders
 from relay.store.sqlite.admit import admit
 from relay.store.sqlite.file import connect_writer
 from tests.store.samples import EVER, LEASE_MS, NOW_MS, RECEIPT, REVOKED, event
@@ -20,6 +21,7 @@ Work = Callable[[sqlite3.Connection], object]
 GROWING_TABLES = (
     "event", "visitor", "leg", "queue", "dedup", "attempt", "attempt_event", "fate", "replay", "address_family",
     "sender",
+    "counter", "mark", "purchase",
 )  # fmt: skip
 
 FILL = """
@@ -43,6 +45,7 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def deliver(connection: sqlite3.Connection) -> None:
     """Two events from the post to the fate, one call each way it can end."""
+    marks.mark(connection, kind=MarkKind.TOKEN, subject="111", detail="a", now_ms=NOW_MS)
     for decision in (
         Ended(key=event().key, fate=Fate.REJECTED, reason=FateReason.REJECTED_BY_META),
         Again(key=event().key, due_ms=NOW_MS),
@@ -81,6 +84,12 @@ def read(connection: sqlite3.Connection) -> None:
     families.families(connection, since_ms=NOW_MS, site="shop")
     senders.senders(connection, since_ms=NOW_MS, site=None)
     receipts.find(connection, "e1", NOW_MS)
+    receipts.orders(connection, [b"order"])
+    receipts.attempts(connection, 50)
+    marks.marks(connection, since_ms=NOW_MS)
+    for site in (None, "shop"):
+        counter.counts(connection, Topic.OUTCOME, step_ms=STEPS_MS[0], since_ms=NOW_MS, site=site)
+        receipts.latest(connection, site=site, limit=50, now_ms=NOW_MS)
     for site in (None, "shop"):
         for name in (None, "Purchase"):
             for fate in (None, Fate.DELIVERED):
@@ -94,7 +103,8 @@ def forget(connection: sqlite3.Connection) -> None:
     prune.forget_visitors(connection, [1], NOW_MS)
     prune.forget_events(connection, NOW_MS)
     prune.forget_keys(connection, NOW_MS)
-    prune.forget_counters(connection, NOW_MS)
+    prune.forget_counters(connection, STEPS_MS[0], NOW_MS)
+    prune.forget_marks(connection, NOW_MS)
     prune.forget_families(connection, NOW_MS)
     senders.note_senders(connection, "shop", [Sighting(sender="gtm")], NOW_MS)
     senders.forget_senders(connection, NOW_MS, prune.BITE)
