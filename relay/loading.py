@@ -17,6 +17,7 @@ from relay.errors import SettingsError
 from relay.settings import (
     AddressHosts,
     Delivery,
+    EventRules,
     Limits,
     Pixel,
     Privacy,
@@ -34,7 +35,14 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "privacy": Privacy,
     "limits": Limits,
 }
-_TABLES: Final[tuple[type[Section], ...]] = (Settings, Site, AddressHosts, Pixel, *SECTIONS.values())
+_TABLES: Final[tuple[type[Section], ...]] = (
+    Settings,
+    Site,
+    AddressHosts,
+    EventRules,
+    Pixel,
+    *SECTIONS.values(),
+)
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Settings:

@@ -14,6 +14,7 @@ import msgspec
 from relay.locations import check_origin, check_proxy, check_url
 
 GRAPH_URL: Final = "https://graph.facebook.com"
+EVERY_EVENT: Final = "*"  # in place of an event's name: the rules of every name that has none of its own
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -159,6 +160,12 @@ class Delivery(Section, frozen=True):
             description="Seconds that an event over IPv4 waits for an IPv6 token, where the site has a host for it."
         ),
     ] = 2.0
+    hold_awaited_seconds: Annotated[
+        Duration,
+        msgspec.Meta(
+            description="Seconds that a server's website event waits for its browser half, then goes alone."
+        ),
+    ] = 60.0
     batch_max: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)],
         msgspec.Meta(description="Events per call to Graph; Meta takes 1,000 at most."),
@@ -278,6 +285,23 @@ class AddressHosts(Section, frozen=True):
         return {family: url for family, url in named.items() if url is not None}
 
 
+class EventRules(Section, frozen=True):
+    """[site.events.NAME]: who sends the events of one name; under the name "*": of all others."""
+
+    mode: Annotated[
+        Literal["both", "split", "server"],
+        msgspec.Meta(
+            description="both: Pixel and relay; split: pages by Pixel only, backends by relay; server: no Pixel."
+        ),
+    ] = "both"
+    hold_completion_seconds: Annotated[
+        Duration,
+        msgspec.Meta(
+            description="Seconds that the page's event waits for the backend to complete it (docs/server-events.md)."
+        ),
+    ] = 0.0
+
+
 class Site(Section, frozen=True):
     """[[site]]: one shop."""
 
@@ -316,6 +340,10 @@ class Site(Section, frozen=True):
             description="Names of the relay at which pages may learn their other address; see below."
         ),
     ] = AddressHosts()
+    events: Annotated[
+        dict[str, EventRules],
+        msgspec.Meta(description="Rules by event name; see below."),
+    ] = {}
     consent: Annotated[
         Literal["pixel", "required", "granted"],
         msgspec.Meta(
@@ -349,6 +377,9 @@ class Site(Section, frozen=True):
 
     def pixel_ids(self) -> tuple[str, ...]:
         return tuple(pixel.id for pixel in self.pixels)
+
+    def rules_of(self, event_name: str) -> EventRules:
+        return self.events.get(event_name) or self.events.get(EVERY_EVENT) or EventRules()
 
 
 class Settings(Section, frozen=True):

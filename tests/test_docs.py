@@ -35,7 +35,7 @@ from relay.event.outcome import (
 from relay.event.verdict import Profile
 from relay.loading import SECTIONS, load_settings, variables
 from relay.senders import SENDERS, Sender
-from relay.settings import AddressHosts, Pixel, Section, Site
+from relay.settings import AddressHosts, EventRules, Pixel, Section, Site
 from relay.store.sqlite.file import migrate, migrations
 from relay.twin.app import create_twin
 from relay.web.health import NOT_READY
@@ -62,7 +62,12 @@ def described(struct: type[Section]) -> Iterator[tuple[str, str, str]]:
         info = msgspec.inspect.type_info(hints[field.name])
         assert isinstance(info, msgspec.inspect.Metadata), f"{field.name} has no sentence"
         sentence = (info.extra_json_schema or {})["description"]
-        yield field.name, "needed" if field.required else shown(field.default), str(sentence)
+        yield field.name, "needed" if field.required else shown(default_of(field)), str(sentence)
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    makes = field.default_factory
+    return field.default if makes is msgspec.NODEFAULT else makes()
 
 
 def shown(default: Any) -> str:
@@ -77,7 +82,7 @@ def test_every_setting_is_documented_with_its_default_its_variable_and_its_sente
         assert [f"`{field}`", default, f"`{variable}`", sentence] in documented
 
 
-@pytest.mark.parametrize("table", [Site, AddressHosts, Pixel])
+@pytest.mark.parametrize("table", [Site, EventRules, AddressHosts, Pixel])
 def test_every_key_of_a_site_and_a_pixel_is_documented(table: type[Section]) -> None:
     documented = rows("settings")
     for name, default, sentence in described(table):
@@ -85,7 +90,7 @@ def test_every_key_of_a_site_and_a_pixel_is_documented(table: type[Section]) -> 
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    tables: list[type[Section]] = [*SECTIONS.values(), Site, AddressHosts, Pixel]
+    tables: list[type[Section]] = [*SECTIONS.values(), Site, EventRules, AddressHosts, Pixel]
     known = {f"`{name}`" for table in tables for name, _, _ in described(table)}
     others = {"`RELAY_CONFIG`", "`COUNTERFOIL_CHROMIUM`", "setting", "variable"}
     assert {row[0] for row in rows("settings")} - others == known

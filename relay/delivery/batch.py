@@ -5,10 +5,10 @@ from typing import Final, assert_never
 
 from relay import __version__
 from relay.delivery.answer import Answer
-from relay.event.build import assemble, encode
+from relay.event.build import action_source_of, assemble, encode
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.records import Json
-from relay.event.schedule import gives_up, retry_due_ms
+from relay.event.schedule import age_max_ms, gives_up, retry_due_ms
 from relay.store.protocol import Again, Decision, Ended, LeasedEvent
 
 PARTNER_AGENT: Final = f"counterfoil-{__version__}"[:22]  # Meta takes fewer than 23 characters
@@ -33,7 +33,13 @@ def request_body(events: Events, test_event_code: str | None) -> bytes:
 
 def expired(events: Events, now_ms: int) -> Events:
     """Events that would be too old when the call arrives; Meta refuses the whole batch for one of them."""
-    return [event for event in events if gives_up(event.event_time_ms, now_ms + EXPIRY_MARGIN_MS)]
+    by_ms = now_ms + EXPIRY_MARGIN_MS
+    old = (event for event in events if gives_up(event.event_time_ms, by_ms))
+    return [
+        event
+        for event in old
+        if gives_up(event.event_time_ms, by_ms, age_max_ms(action_source_of(event.server_event)))
+    ]
 
 
 def exhausted(events: Events, resends: int) -> Events:

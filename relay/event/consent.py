@@ -7,13 +7,15 @@ wire is only what some page says.
 from typing import Final
 
 from relay.event.outcome import Refusal
-from relay.event.records import BrowserEvent, Json, RequestFacts
+from relay.event.records import BrowserEvent, Json, RequestFacts, ServerSideEvent
 from relay.settings import Site
 
 LDU: Final = "LDU"
 GRANTED: Final = "granted in the browser before either half was sent"
 VOUCHED: Final = "the site's owner vouches for it by the setting consent"
 NOT_ASKED: Final = "the page said nothing of it, and the Pixel's own consent was not revoked"
+CONSENT_OF_SENDER: Final = "granted, as the sender says"
+NOT_ASKED_OF_SENDER: Final = "the sender said nothing of it"
 
 
 def consent_refusal(event: BrowserEvent, facts: RequestFacts, site: Site) -> Refusal | None:
@@ -42,17 +44,17 @@ def processing_options(event: BrowserEvent, facts: RequestFacts, site: Site) -> 
     left out. What the Pixel's request itself was seen to carry outranks what the page says of it.
     """
     if event.data_processing_options:
-        return _limited(event), "limited, as the page told the Pixel"
+        return limited(event), "limited, as the page told the Pixel"
     if event.pixel.seen is not None and LDU in (event.pixel.seen.dpo or "").split(","):
-        return _limited(event), "limited, as the Pixel's own request was"
+        return limited(event), "limited, as the Pixel's own request was"
     if event.data_processing_options is not None:
         return {"data_processing_options": []}, "explicitly off, as the page told the Pixel"
     if site.gpc == "ldu" and _has_gpc(event, facts):
-        return _limited(event), "limited, because the browser sends Global Privacy Control"
+        return limited(event), "limited, because the browser sends Global Privacy Control"
     return {}, None
 
 
-def _limited(event: BrowserEvent) -> Json:
+def limited(event: BrowserEvent | ServerSideEvent) -> Json:
     return {
         "data_processing_options": [LDU],
         "data_processing_options_country": event.data_processing_options_country or 0,

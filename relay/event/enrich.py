@@ -11,17 +11,25 @@ from relay.event.address import ClientAddress, client_address, parse_networks, p
 from relay.event.agent import HEADLESS, Agent, read_agent
 from relay.event.build import build, encode, is_too_broad, text_of
 from relay.event.consent import consent_refusal, consent_sentence, processing_options
+from relay.event.fields import Refused
 from relay.event.identity import Identity, resolve_identity
 from relay.event.normalise import HashedUserData, hash_user_data
 from relay.event.observation import addresses_why, sent_address, weigh
 from relay.event.outcome import Fate, FateReason, Refusal
 from relay.event.personal import Kind, personal_kind, scrub
-from relay.event.records import BrowserEvent, BrowserLeg, Json, OutboxEvent, RequestFacts, SeenAddress
+from relay.event.records import (
+    BrowserEvent,
+    BrowserLeg,
+    Json,
+    OutboxEvent,
+    RequestFacts,
+    SeenAddress,
+    ServerSideEvent,
+)
 from relay.event.schedule import not_before_ms
 from relay.event.sentinel import fate_findings, half_findings, personal_findings, visitor_mark
 from relay.event.signature import quarantine_reason
-from relay.event.wire import Refused
-from relay.settings import Delivery, Settings, Site
+from relay.settings import Delivery, EventRules, Settings, Site
 
 USER_AGENT_MAX: Final = 2_048  # no browser's is as long; what is over would only fill the disk
 
@@ -46,7 +54,7 @@ def enrich(
     if (refusal := _refusal(event, facts, site, user_agent)) is not None:
         return Refused(event_id=event.event_id, reason=refusal)
     agent = read_agent(user_agent)
-    crawler = agent.bot is not None and not (settings.server.accept_headless and agent.bot == HEADLESS)
+    crawler = is_crawler(agent, settings)
     fate, fate_reason = _early_fate(event, site, crawler, conversion_keys)
     halves = tuple(half_findings(event))
     event, removed = scrub(event)  # from here on nothing sees what the page posted
@@ -68,7 +76,8 @@ def enrich(
     if is_too_broad(visitor | set(server_event["user_data"])):
         return Refused(event_id=event.event_id, reason=Refusal.TOO_BROAD)
     leg = _leg(event, event_time_ms, facts.received_ms)
-    not_before, hold = _hold(leg, event_time_ms, settings.delivery, waits=_waits(event, addresses, site))
+    paired_ms, hold = _hold(leg, event_time_ms, settings.delivery, waits=_waits(event, addresses, site))
+    not_before, hold = _completion_hold(leg, paired_ms, hold, site.rules_of(event.event_name))
     why = _why(identity, addresses, hashed, agent, processing_why, removed)
     why |= {"hold": hold, "consent": consent_sentence(event, site)}
     mark = visitor_mark(
@@ -84,6 +93,7 @@ def enrich(
             event_time_ms=event_time_ms,
             received_ms=facts.received_ms,
             not_before_ms=not_before,
+            paired_ms=paired_ms,
             leg=leg,
             server_event=encode(server_event),
             client_ip_address=address,
@@ -92,7 +102,7 @@ def enrich(
             addresses=addresses,
             fate=fate,
             fate_reason=fate_reason,
-            order_key=_order_key(pixel, event) if fate is None else None,
+            order_key=order_key(pixel, event) if fate is None else None,
             visitor=mark,
             findings=(*halves, *personal_findings(removed), *fate_findings(fate_reason)),
         )
@@ -108,7 +118,7 @@ def outbox_key(pixel: str, event_name: str, event_id: str, fate: Fate | None = N
     return _key(pixel, event_name, event_id, *([fate] if fate is Fate.QUARANTINED else []))
 
 
-def _order_key(pixel: str, event: BrowserEvent) -> bytes | None:
+def order_key(pixel: str, event: BrowserEvent | ServerSideEvent) -> bytes | None:
     """What makes two Purchases of one pixel the same order; other events may share one."""
     order_id = text_of(event.custom_data.get("order_id"))
     return _key("order", pixel, order_id) if order_id and event.event_name == "Purchase" else None
@@ -142,7 +152,13 @@ def _early_fate(
         return Fate.FILTERED, FateReason.BOT
     if event.event_name in site.require_signature and (reason := quarantine_reason(event, keys)):
         return Fate.QUARANTINED, reason
+    if site.rules_of(event.event_name).mode == "split":
+        return Fate.FILTERED, FateReason.BROWSER_ONLY
     return None, None
+
+
+def is_crawler(agent: Agent, settings: Settings) -> bool:
+    return agent.bot is not None and not (settings.server.accept_headless and agent.bot == HEADLESS)
 
 
 def _identity(event: BrowserEvent, facts: RequestFacts, event_time_ms: int) -> Identity:
@@ -221,11 +237,19 @@ def _hold(leg: BrowserLeg, event_time_ms: int, delivery: Delivery, *, waits: boo
     by_address_ms = leg.reported_ms + round(delivery.hold_address_seconds * 1_000)
     if waits and by_address_ms > by_leg_ms:
         hold_ms = by_address_ms - leg.reported_ms
-        return by_address_ms, f"the page may still learn an IPv6 address: {_held_for(hold_ms)}"
-    return by_leg_ms, f"the browser leg is {leg.state}: {_held_for(by_leg_ms - leg.reported_ms)}"
+        return by_address_ms, f"the page may still learn an IPv6 address: {held_for(hold_ms)}"
+    return by_leg_ms, f"the browser leg is {leg.state}: {held_for(by_leg_ms - leg.reported_ms)}"
 
 
-def _held_for(hold_ms: int) -> str:
+def _completion_hold(leg: BrowserLeg, paired_ms: int, hold: str, rules: EventRules) -> tuple[int, str]:
+    """The hold of an event that the backend may still complete, and why."""
+    until_ms = leg.reported_ms + round(rules.hold_completion_seconds * 1_000)
+    if until_ms <= paired_ms:
+        return paired_ms, hold
+    return until_ms, f"the backend may still complete it: {held_for(until_ms - leg.reported_ms)}"
+
+
+def held_for(hold_ms: int) -> str:
     return f"held for {hold_ms / 1_000:.1f} s after receipt" if hold_ms else "no hold"
 
 

@@ -14,11 +14,12 @@ import msgspec
 from relay.event.address import client_address, parse_networks
 from relay.event.build import assemble
 from relay.event.enrich import connection_address, enrich
+from relay.event.fields import Refused
 from relay.event.identity import cookie_domain, resolve_identity, subdomain_index
 from relay.event.normalise import USER_DATA_KEYS, normalise
 from relay.event.outcome import REFUSAL_SENTENCES
 from relay.event.records import BrowserEvent, Json, OutboxEvent, RequestFacts
-from relay.event.wire import Refused, parse_event
+from relay.event.wire import parse_event
 from relay.settings import Pixel, Settings, Site
 
 TIMESTAMP: Final = "<TS>"

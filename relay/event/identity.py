@@ -22,6 +22,8 @@ _COOKIE: Final = re.compile(rf"fb\.[0-9]+\.[0-9]+\.([A-Za-z0-9_-]{{1,500}})(?:\.
 _CLICK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,500}")
 _LABEL: Final = re.compile(r"[\w-]{1,63}")
 
+BY_SNIPPET: Final = "as posted by the snippet"
+
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """The two browser identifiers of an event. `why` has a sentence for each."""
@@ -84,7 +86,7 @@ def _public_suffixes() -> PublicSuffixList:
 
 def _adopt(posted: str | None, cookie: str | None, name: str) -> tuple[str | None, str]:
     if posted and _COOKIE.fullmatch(posted):
-        return posted, "as posted by the snippet"
+        return posted, BY_SNIPPET
     if cookie and _COOKIE.fullmatch(cookie):
         return cookie, f"the {name} cookie of the request"
     return None, f"{name} was malformed and is ignored" if posted or cookie else f"there was no {name}"

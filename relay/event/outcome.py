@@ -18,16 +18,40 @@ class BrowserState(StrEnum):
     OFF = "off"  # the site runs server-only for this event
     PENDING = "pending"  # dispatched, but the page ended or 2.5 s passed before an answer
     UNDISPATCHED = "undispatched"  # Meta's script never took it off its queue within 6 s
+    AWAITED = "awaited"  # a server sent the event; the browser half is expected and has not reported
+    ABSENT = "absent"  # a server sent the event, and no browser half is expected
 
 
 STATE_RANK: Final[dict[BrowserState, int]] = {
-    BrowserState.SENT: 5,
-    BrowserState.LATE: 4,
-    BrowserState.BLOCKED: 3,
-    BrowserState.OFF: 2,
-    BrowserState.PENDING: 1,
-    BrowserState.UNDISPATCHED: 0,
+    BrowserState.SENT: 6,
+    BrowserState.LATE: 5,
+    BrowserState.BLOCKED: 4,
+    BrowserState.OFF: 3,
+    BrowserState.PENDING: 2,
+    BrowserState.UNDISPATCHED: 1,
+    BrowserState.AWAITED: 0,
+    BrowserState.ABSENT: 0,
 }
+
+# No snippet reports these: they say that none has.
+UNREPORTED: Final = frozenset({BrowserState.AWAITED, BrowserState.ABSENT})
+
+# The Pixel's request cannot become anything else any more.
+SETTLED: Final = frozenset({BrowserState.SENT, BrowserState.LATE, BrowserState.BLOCKED, BrowserState.OFF})
+
+
+class ActionSource(StrEnum):
+    """Where the conversion took place, in Meta's words."""
+
+    EMAIL = "email"
+    WEBSITE = "website"
+    APP = "app"
+    PHONE_CALL = "phone_call"
+    CHAT = "chat"
+    PHYSICAL_STORE = "physical_store"
+    SYSTEM_GENERATED = "system_generated"
+    BUSINESS_MESSAGING = "business_messaging"
+    OTHER = "other"
 
 
 class Transport(StrEnum):
@@ -45,7 +69,7 @@ class Admission(StrEnum):
     """What the outbox did with one event and one pixel."""
 
     ACCEPTED = "accepted"  # new, committed
-    UPDATED = "updated"  # known and still held; the browser leg is now better known
+    UPDATED = "updated"  # known and still held; the browser leg or the event itself is now better known
     DUPLICATE = "duplicate"  # known; nothing will be sent for this post
 
 
@@ -70,6 +94,8 @@ class FateReason(StrEnum):
     REPEATED_ORDER = "repeated_order"
     UNSIGNED = "unsigned"
     ALTERED = "altered"
+    BROWSER_ONLY = "browser_only"
+    INCOMPLETE = "incomplete"
     AMBIGUOUS_SEND = "ambiguous_send"
     CORRUPT_ROW = "corrupt_row"
 
@@ -77,7 +103,9 @@ class FateReason(StrEnum):
 FATE_SENTENCES: Final[dict[FateReason, str]] = {
     FateReason.RECEIVED: "Meta confirmed that it received the event.",
     FateReason.REJECTED_BY_META: "Meta refused the event for good; its own words are in the receipt.",
-    FateReason.TOO_OLD: "The event passed Meta's seven-day limit before it could be delivered.",
+    FateReason.TOO_OLD: (
+        "The event passed Meta's limit (seven days, or 62 for a physical store) before it could be delivered."
+    ),
     FateReason.BOT: "The user agent is a known crawler; crawlers run no Pixel, so nothing was sent.",
     FateReason.REPEATED_ORDER: (
         "This pixel has had a Purchase with the same order_id, so nothing was sent: one order is one event."
@@ -89,6 +117,14 @@ FATE_SENTENCES: Final[dict[FateReason, str]] = {
         "The event is not what the shop's server signed: name, order_id, value or currency differ, or the key "
         "is another one. It was not sent."
     ),
+    FateReason.BROWSER_ONLY: (
+        'The site sends the server half of this event from its backend (mode "split"), so the page\'s post only tells '
+        "of the browser half. It goes when the backend sends an event with this name and event_id."
+    ),
+    FateReason.INCOMPLETE: (
+        "The backend's partial event waits for the event that it completes, and nothing was sent. It goes when "
+        "the page, or the backend, sends an event with this name and event_id."
+    ),
     FateReason.AMBIGUOUS_SEND: (
         "The connection broke after the event was written to Meta and before an answer; the policy "
         "(on_unknown, resend_max) keeps it from being sent again. Replay it if Events Manager does not show it."
@@ -97,6 +133,10 @@ FATE_SENTENCES: Final[dict[FateReason, str]] = {
         "The stored event no longer matches its checksum, so nothing was sent. Check the disk that holds the store."
     ),
 }
+
+
+# Ends that the event's other half takes back.
+ASLEEP: Final = frozenset({FateReason.BROWSER_ONLY, FateReason.INCOMPLETE})
 
 
 class Refusal(StrEnum):
@@ -128,6 +168,10 @@ class Refusal(StrEnum):
     CONSENT_MISSING = "consent_missing"
     PRIVACY_CONTROL = "privacy_control"
     PREFETCH = "prefetch"
+    INVALID_EVENT_TIME = "invalid_event_time"
+    INVALID_ACTION_SOURCE = "invalid_action_source"
+    MISSING_URL = "missing_url"
+    MISSING_APP_DATA = "missing_app_data"
 
 
 REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
@@ -136,7 +180,7 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.EVENT_NAME_TOO_LONG: "event_name is longer than the 50 characters that Meta takes.",
     Refusal.INVALID_EVENT_ID: "event_id must be a text of 1 to 200 printable characters.",
     Refusal.INVALID_AGE: "age_ms must be a whole number of milliseconds, zero or more.",
-    Refusal.TOO_OLD: "The event is older than the seven days that Meta accepts.",
+    Refusal.TOO_OLD: "The event is older than Meta accepts: seven days, or 62 for a physical store.",
     Refusal.INVALID_URL: "url must be the page's absolute http or https address, at most 4,096 characters.",
     Refusal.INVALID_PIXEL_REPORT: "pixel must hold a known state and, where given, whole millisecond offsets.",
     Refusal.UNKNOWN_PIXEL: "pixel_ids names a pixel that is not configured for this site.",
@@ -155,12 +199,18 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.INVALID_VALUE: "custom_data.value must be a finite number.",
     Refusal.MISSING_CURRENCY: "A Purchase needs custom_data.currency; Counterfoil never invents one.",
     Refusal.INVALID_CURRENCY: "custom_data.currency must be an ISO 4217 code such as EUR.",
-    Refusal.MISSING_USER_AGENT: "A website event needs the visitor's User-Agent header; Meta rejects it without.",
+    Refusal.MISSING_USER_AGENT: "A website event needs the visitor's user agent; Meta rejects it without.",
     Refusal.TOO_BROAD: "The event holds no identifier that Meta would accept; it would be rejected as too broad.",
     Refusal.CONSENT_DENIED: "The visitor did not consent; nothing but a count was kept.",
     Refusal.CONSENT_MISSING: 'The site asks for explicit consent (consent = "required"), and the event came without.',
     Refusal.PRIVACY_CONTROL: 'The browser sends Global Privacy Control, and the site drops such events (gpc = "drop").',
     Refusal.PREFETCH: "The page was only prefetched or prerendered; no visitor has seen it.",
+    Refusal.INVALID_EVENT_TIME: "event_time must be whole Unix seconds, and not in the future.",
+    Refusal.INVALID_ACTION_SOURCE: "action_source must be one of Meta's nine, such as website or physical_store.",
+    Refusal.MISSING_URL: "A website event needs event_source_url, the page's absolute address.",
+    Refusal.MISSING_APP_DATA: (
+        "An app event needs app_data with advertiser_tracking_enabled, application_tracking_enabled and extinfo."
+    ),
 }
 
 

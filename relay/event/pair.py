@@ -41,7 +41,8 @@ def pair_verdicts(
     `same_event_id` and `same_person` say whether the halves carry the same event_id, and the same fbp or
     external_id. A `pending` request either left within moments or was cancelled with its page, so the hold
     leaves two cases: it came first, or never. An `undispatched` one may still leave the queue after the
-    server's event. Each case is judged, and the sentence names them all.
+    server's event, and one that is `awaited` may come from a page that has not reported yet. Each case is
+    judged, and the sentence names them all.
     """
     half = _half(Source.BROWSER, same_event_id=same_event_id, same_person=same_person)
     cases = [
@@ -65,9 +66,9 @@ def _browser_cases(leg: BrowserLeg | None, sends: Sequence[ServerSend], half: Ar
             return _settled_cases(leg, sends, half)
         case BrowserState.PENDING:
             return [_dispatched_case(leg, sends, half), never]
-        case BrowserState.UNDISPATCHED:
+        case BrowserState.UNDISPATCHED | BrowserState.AWAITED:
             return [never, _after(sends, half)] if sends else [never]
-        case BrowserState.BLOCKED | BrowserState.OFF:
+        case BrowserState.BLOCKED | BrowserState.OFF | BrowserState.ABSENT:
             return [never]
         case _:
             assert_never(leg.state)

@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 import msgspec
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
-from relay.event.records import BrowserEvent, PixelReport
+from relay.event.records import BrowserEvent, Json, PixelReport, ServerSideEvent
 
 Kind = Literal["an e-mail address", "a phone number", "a user name"]
 
@@ -104,6 +104,13 @@ class Scrubbed(NamedTuple):
     removed: dict[str, Kind]  # path → what stood there
 
 
+class ScrubbedServerSide(NamedTuple):
+    """The same of an event that a server sent."""
+
+    event: ServerSideEvent
+    removed: dict[str, Kind]
+
+
 class _Found(NamedTuple):
     value: Any
     removed: dict[str, Kind]
@@ -128,16 +135,36 @@ def scrub(event: BrowserEvent) -> Scrubbed:
     """The event as it may be stored. Name and id are not looked at: changing them would part the halves."""
     url, in_url = _address(event.url, "url")
     referrer, in_referrer = _address(event.referrer, "referrer") if event.referrer else (None, _NOTHING)
-    data = event.custom_data
-    custom_data, in_data = (
-        _members(data, "custom_data") if _may_hold(msgspec.json.encode(data).decode()) else (data, _NOTHING)
-    )
+    custom_data, in_data = _object(event.custom_data, "custom_data")
     pixel, in_pixel = _report(event.pixel)
     removed = in_url | in_referrer | in_data | in_pixel
     if not removed:
         return Scrubbed(event, _NOTHING)
     event = msgspec.structs.replace(event, url=url, referrer=referrer, custom_data=custom_data, pixel=pixel)
     return Scrubbed(event, dict(islice(removed.items(), PLACES_MAX)))
+
+
+def scrub_server_side(event: ServerSideEvent) -> ScrubbedServerSide:
+    """The same for an event that a server sent."""
+    url, in_url = _address(event.url, "url") if event.url else (None, _NOTHING)
+    referrer, in_referrer = _address(event.referrer, "referrer") if event.referrer else (None, _NOTHING)
+    custom_data, removed = _object(event.custom_data, "custom_data")
+    removed = in_url | in_referrer | removed
+    changes: Json = {"url": url, "referrer": referrer, "custom_data": custom_data}
+    for name in ("original_event_data", "app_data"):
+        if (members := getattr(event, name)) is not None:
+            changes[name], found = _object(members, name)
+            removed |= found
+    if not removed:
+        return ScrubbedServerSide(event, _NOTHING)
+    event = msgspec.structs.replace(event, **changes)
+    return ScrubbedServerSide(event, dict(islice(removed.items(), PLACES_MAX)))
+
+
+def _object(members: Json, place: str) -> _Found:
+    if not _may_hold(msgspec.json.encode(members).decode()):
+        return _Found(members, _NOTHING)
+    return _members(members, place)
 
 
 def _decoded(text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import msgspec
 
 from relay.event.address import AddressSource, Family
 from relay.event.issue import Finding
-from relay.event.outcome import BrowserState, Fate, FateReason, Transport
+from relay.event.outcome import ActionSource, BrowserState, Fate, FateReason, Transport
 
 Json = dict[str, Any]
 
@@ -61,6 +61,36 @@ class BrowserEvent(msgspec.Struct, frozen=True, kw_only=True):
     address_nonce: str | None = (
         None  # what the tokens were asked with; without a token: there is none to wait for
     )
+
+
+class ServerSideEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event that a server sent, checked for shape and not yet enriched. Lives in memory only."""
+
+    event_name: str
+    event_id: str
+    event_time_ms: int
+    action_source: ActionSource
+    url: str | None
+    referrer: str | None
+    fbp: str | None
+    fbc: str | None
+    client_ip_address: str | None  # the visitor's, as the sender states it
+    client_user_agent: str | None
+    custom_data: Json
+    user_data: dict[str, tuple[str, ...]]  # raw or hashed by the sender; hashed by `enrich_server`
+    user_ids: Json  # Meta's own ids, which are never hashed: `fields.USER_ID_KEYS`
+    pixel_ids: tuple[str, ...]  # empty: every pixel of the site
+    opt_out: bool | None
+    data_processing_options: tuple[str, ...] | None  # None: not given; (): explicitly off
+    data_processing_options_country: int | None
+    data_processing_options_state: int | None
+    original_event_data: Json | None
+    app_data: Json | None = None
+    messaging_channel: str | None = None
+    consent: bool = False  # it was granted in so many words; a denied event does not come this far
+    partial: bool = False  # only completes the event of the same name and id, never goes alone
+    sender: str = "a server"  # who sent it, for the receipt: "POST /v1/server-events"
+    why: Json = {}  # field → where the sender had it from, where that is known
 
 
 class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +151,7 @@ class OutboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[SeenAddress, ...] = ()  # the connection's first; kept as long as client_ip_address
     fate: Fate | None = None  # set at once for events that are recorded and never sent
     fate_reason: FateReason | None = None
+    paired_ms: int | None = None  # the hold once both halves are known; None: as not_before_ms
     order_key: bytes | None = None  # 16 bytes: BLAKE2b of pixel and order_id, of a Purchase
     visitor: bytes | None = None  # tells visitors apart: see `sentinel.visitor_mark`
     findings: tuple[Finding, ...] = ()  # what looks wrong with it

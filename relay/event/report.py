@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from relay.event.fields import EVENT_NAME_MAX, is_event_name
 from relay.event.outcome import BodyReason
 from relay.event.personal import personal_kind
-from relay.event.wire import EVENT_NAME_MAX, WireError, decode, is_event_name
+from relay.event.wire import WireError, decode
 from relay.senders import SENDERS
 
 ROWS_MAX: Final = 50

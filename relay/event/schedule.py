@@ -7,10 +7,11 @@ so a restart keeps it.
 
 from typing import Final, assert_never
 
-from relay.event.outcome import BrowserState
+from relay.event.outcome import ActionSource, BrowserState
 from relay.settings import Delivery
 
 EVENT_AGE_MAX_MS: Final = 7 * 86_400_000  # Meta refuses the whole batch for one event older than this
+STORE_AGE_MAX_MS: Final = 62 * 86_400_000  # but for what was bought in a physical store
 RETRY_CEILINGS_MS: Final = (5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000)  # the last repeats
 RETRY_MIN_MS: Final = 1_000  # so that no draw of the jitter becomes a busy loop
 THROTTLED_MIN_MS: Final = 60_000
@@ -31,13 +32,21 @@ def not_before_ms(
     the event.
     """
     match state:
-        case BrowserState.SENT | BrowserState.LATE | BrowserState.BLOCKED | BrowserState.OFF:
+        case (
+            BrowserState.SENT
+            | BrowserState.LATE
+            | BrowserState.BLOCKED
+            | BrowserState.OFF
+            | BrowserState.ABSENT
+        ):
             return received_ms
         case BrowserState.PENDING:
             began_ms = event_time_ms if dispatched_ms is None else dispatched_ms
             return max(received_ms, began_ms + _ms(delivery.hold_pending_seconds))
         case BrowserState.UNDISPATCHED:
             return max(received_ms, event_time_ms + _ms(delivery.hold_undispatched_seconds))
+        case BrowserState.AWAITED:
+            return received_ms + _ms(delivery.hold_awaited_seconds)
         case _:
             assert_never(state)
 
@@ -88,9 +97,14 @@ def rest_ms(
     return retry_delay_ms(min(failures, 2), jitter, retry_after_ms, throttled=throttled)
 
 
-def gives_up(event_time_ms: int, now_ms: int) -> bool:
-    """Whether the event has passed Meta's seven-day limit; at exactly seven days it has."""
-    return now_ms - event_time_ms >= EVENT_AGE_MAX_MS
+def age_max_ms(action_source: str) -> int:
+    """How old an event may be when Meta gets it."""
+    return STORE_AGE_MAX_MS if action_source == ActionSource.PHYSICAL_STORE else EVENT_AGE_MAX_MS
+
+
+def gives_up(event_time_ms: int, now_ms: int, limit_ms: int = EVENT_AGE_MAX_MS) -> bool:
+    """Whether the event has passed Meta's limit; at exactly the limit it has."""
+    return now_ms - event_time_ms >= limit_ms
 
 
 def _least_wait_ms(retry_after_ms: int | None, throttled: bool) -> int:

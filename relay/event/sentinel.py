@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
+from relay.event.fields import plain_number
 from relay.event.issue import Finding, IssueKind
 from relay.event.outcome import FateReason
 from relay.event.records import BrowserEvent, OutboxEvent
-from relay.event.wire import plain_number
 
 MARK_BYTES: Final = 8
 MARKS_MAX: Final = 4  # visitors remembered per event

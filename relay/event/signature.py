@@ -15,9 +15,9 @@ from typing import Any, Final
 from itsdangerous import BadData, URLSafeSerializer
 
 from relay.event.build import text_of
+from relay.event.fields import plain_number
 from relay.event.outcome import FateReason
 from relay.event.records import BrowserEvent, Json
-from relay.event.wire import plain_number
 
 SALT: Final = "counterfoil.conversion"  # for itsdangerous; the first line of the canonical text
 _MAC: Final = re.compile(r"[0-9a-fA-F]{64}")

@@ -52,7 +52,9 @@ class Outcome(StrEnum):
     PAIRED = "paired"  # both arrived, the browser's first
     REVERSED = "reversed"  # both arrived, the server's first or nobody knows
     UNSURE = "unsure"  # the server's arrived; the page ended before the Pixel's answer
-    SERVER_ONLY = "server_only"  # the Pixel's request was blocked, never left its queue, or is off
+    SERVER_ONLY = (
+        "server_only"  # the Pixel's request was blocked, never left its queue, is off or not expected
+    )
     FAILED = "failed"  # Meta refused it, it became too old, or its answer was lost
     HELD_BACK = "held_back"  # recorded and never sent: crawlers, repeated orders, unsigned events
 
@@ -101,6 +103,8 @@ def _pair(leg: Leg | None, sent_ms: int) -> Outcome:
         case BrowserState.PENDING:
             return Outcome.UNSURE
         case BrowserState.BLOCKED | BrowserState.OFF | BrowserState.UNDISPATCHED:
+            return Outcome.SERVER_ONLY
+        case BrowserState.AWAITED | BrowserState.ABSENT:
             return Outcome.SERVER_ONLY
         case _:
             assert_never(leg.state)

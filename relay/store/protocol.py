@@ -279,7 +279,11 @@ class Store(Protocol):
         it is still held (waiting, never attempted, in no courier's hands) its hold becomes the new event's
         `not_before_ms` (answer: UPDATED); otherwise the post counts as a DUPLICATE. A held event also takes
         the address, with its words in `addresses` and `why`, of a post that `upgrades` it, and that post's
-        hold unless its leg ranks lower (answer: UPDATED). Raises StoreFull when nothing could be committed.
+        hold unless its leg ranks lower (answer: UPDATED).
+
+        Of a known event of which one post came from a server, an unsent one becomes what `pairing.complete` makes
+        of the two (answer: UPDATED), an end in ASLEEP included: it is taken back where the event is whole now. A
+        browser's report is kept in any case. Raises StoreFull when nothing could be committed.
         """
         ...
 

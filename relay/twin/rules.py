@@ -28,6 +28,7 @@ ACTION_SOURCES: Final = frozenset(
     {"email", "website", "app", "phone_call", "chat", "physical_store", "system_generated"}
     | {"business_messaging", "other"}
 )
+APP_DATA_NEEDED: Final = frozenset({"advertiser_tracking_enabled", "application_tracking_enabled", "extinfo"})
 REQUIRED_KEYS: Final = ("event_name", "event_time", "user_data", "action_source")
 EVENT_KEYS: Final = frozenset(
     {*REQUIRED_KEYS, "event_source_url", "event_id", "custom_data", "opt_out", "referrer_url"}
@@ -144,6 +145,11 @@ def _place(event: Json, _now_ms: int) -> Iterator[GraphError]:
     if event["action_source"] not in ACTION_SOURCES:
         said = f"action_source must be one of {', '.join(sorted(ACTION_SOURCES))}."
         yield _invalid(2804019, "Invalid Action Source", said)
+    if event["action_source"] == "app":
+        given = event.get("app_data")
+        if not (isinstance(given, Mapping) and given.keys() >= APP_DATA_NEEDED):
+            said = f"An app event needs app_data with {', '.join(sorted(APP_DATA_NEEDED))}."
+            yield _invalid(2804048, "Missing App Data", said)
     if event["action_source"] != "website":
         return
     url, agent = event.get("event_source_url"), event["user_data"].get("client_user_agent")

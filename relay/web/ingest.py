@@ -15,6 +15,7 @@ from relay.delivery.courier import Courier
 from relay.errors import StoreError
 from relay.event.address import ClientAddress, Family
 from relay.event.enrich import connection_address, enrich
+from relay.event.fields import Refused
 from relay.event.outcome import (
     BODY_SENTENCES,
     BODY_STATUS,
@@ -24,7 +25,7 @@ from relay.event.outcome import (
     Refusal,
 )
 from relay.event.records import OutboxEvent, RequestFacts
-from relay.event.wire import BODY_MAX_BYTES, Refused, WireError, parse_body, parse_event
+from relay.event.wire import BODY_MAX_BYTES, WireError, parse_body, parse_event
 from relay.proxies import CLIENT_HEADERS
 from relay.settings import Settings, Site
 from relay.store.protocol import Store

@@ -9,19 +9,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from relay.event.fields import EVENT_ID_MAX, EVENT_NAME_MAX, TEXT_MAX, URL_MAX, USER_DATA_VALUES_MAX
 from relay.event.normalise import USER_DATA_KEYS
-from relay.event.outcome import BrowserState
 from relay.event.records import Json, PixelSeen
 from relay.event.schedule import EVENT_AGE_MAX_MS
-from relay.event.wire import (
-    ADDRESSES_MAX,
-    EVENT_ID_MAX,
-    EVENT_NAME_MAX,
-    EVENTS_MAX,
-    TEXT_MAX,
-    URL_MAX,
-    USER_DATA_VALUES_MAX,
-)
+from relay.event.wire import ADDRESSES_MAX, EVENTS_MAX
 
 PRINTABLE: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
 
@@ -53,7 +45,7 @@ class PostedCustomData(msgspec.Struct, frozen=True, kw_only=True):
 class PostedPixel(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the Pixel's own request; times are milliseconds after the event."""
 
-    state: BrowserState
+    state: Literal["sent", "late", "blocked", "off", "pending", "undispatched"]
     evidence: ShortText | None = None
     transport: Annotated[Any, Meta(description="How the request left; unknown words count as unknown.")] = (
         None

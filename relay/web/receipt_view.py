@@ -23,6 +23,8 @@ BROWSER_SENTENCES: Final[dict[BrowserState, str]] = {
     BrowserState.OFF: "The site sends this event from the server only.",
     BrowserState.PENDING: "The Pixel's request was still under way when the page ended or stopped waiting.",
     BrowserState.UNDISPATCHED: "Meta's script never took the event off its queue.",
+    BrowserState.AWAITED: "A server sent this event; no page has reported its browser half.",
+    BrowserState.ABSENT: "A server sent this event; it has no browser half.",
 }
 
 STATUS_SENTENCES: Final[dict[Status, str]] = {
@@ -239,7 +241,7 @@ def order_of(leg: BrowserLeg | None, sends: Sequence[ServerSend]) -> Order:
     match leg.state:
         case BrowserState.SENT | BrowserState.LATE:
             return _order_of_arrived(leg, sends, sent_ms)
-        case BrowserState.BLOCKED | BrowserState.OFF:
+        case BrowserState.BLOCKED | BrowserState.OFF | BrowserState.ABSENT:
             alone = "" if sent_ms is None else " The server's event goes alone."
             return _order("none" if sent_ms is None else "server_alone", BROWSER_SENTENCES[leg.state] + alone)
         case BrowserState.PENDING:
@@ -247,7 +249,7 @@ def order_of(leg: BrowserLeg | None, sends: Sequence[ServerSend]) -> Order:
                 return _order("unknown", BROWSER_SENTENCES[leg.state])
             held = f"The server's event waited until {gap(sent_ms - leg.dispatched_ms)} after it had left."
             return _order("unknown", f"{BROWSER_SENTENCES[leg.state]} {held}")
-        case BrowserState.UNDISPATCHED:
+        case BrowserState.UNDISPATCHED | BrowserState.AWAITED:
             return _order("unknown" if sent_ms is None else "server_alone", BROWSER_SENTENCES[leg.state])
         case _:
             assert_never(leg.state)

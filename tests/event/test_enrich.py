@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from relay.event.build import assemble
 from relay.event.enrich import USER_AGENT_MAX, connection_address, enrich, outbox_key
+from relay.event.fields import Refused
 from relay.event.outcome import BrowserState, Fate, FateReason, Refusal
 from relay.event.records import BrowserEvent, OutboxEvent, RequestFacts
-from relay.event.wire import Refused, parse_event
+from relay.event.wire import parse_event
 from relay.settings import Pixel, Server, Settings, Site
 from tests.event.malformed import PIXEL_ID, SITE_KEY, good_event
 

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from relay.event.enrich import connection_address, enrich
+from relay.event.fields import Refused
 from relay.event.issue import Finding, IssueKind
 from relay.event.outcome import Fate, FateReason, Refusal
 from relay.event.records import BrowserEvent, OutboxEvent
-from relay.event.wire import Refused, parse_event
+from relay.event.wire import parse_event
 from tests.event.malformed import good_event
 from tests.event.test_enrich import SETTINGS, SITE, facts
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 
+from relay.event.fields import Refused
 from relay.event.outcome import FateReason, Refusal
 from relay.event.records import BrowserEvent, Json
 from relay.event.signature import SALT, canonical, quarantine_reason
-from relay.event.wire import Refused, parse_event
+from relay.event.wire import parse_event
 from tests.event.malformed import PIXEL_ID, good_event
 
 KEY = "0123456789abcdef0123456789abcdef"

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.event.fields import Refused
 from relay.event.outcome import BodyReason, BrowserState, Refusal, Transport
 from relay.event.records import BrowserEvent, PixelSeen
-from relay.event.wire import BODY_MAX_BYTES, Refused, WireError, parse_body, parse_event
+from relay.event.wire import BODY_MAX_BYTES, WireError, parse_body, parse_event
 from tests.event.malformed import MALFORMED, PIXEL_ID, SITE_KEY, Malformed, good_event, nested, post, spliced
 
 

@@ -57,6 +57,41 @@ def event(
     return msgspec.structs.replace(plain, **changes)
 
 
+def by_page(**changes: Any) -> OutboxEvent:
+    """A page's post of an event that a server posts as well; its browser half is sent."""
+    post = {
+        "event_name": "Purchase",
+        "event_id": "e1",
+        "event_source_url": "https://shop.example/",
+        "action_source": "website",
+        "user_data": {"fbp": "fb.1.1.1"},
+        "custom_data": {"value": 1},
+    }
+    return event(**({"server_event": msgspec.json.encode(post)} | changes))
+
+
+def by_server(**changes: Any) -> OutboxEvent:
+    """A server's post of it, which waits a minute for the page's."""
+    post = {
+        "event_name": "Purchase",
+        "event_id": "e1",
+        "event_source_url": "https://shop.example/order",
+        "action_source": "website",
+        "user_data": {"em": ["ada"]},
+        "custom_data": {"value": 2},
+    }
+    told: dict[str, Any] = {
+        "server_event": msgspec.json.encode(post),
+        "leg": leg(BrowserState.AWAITED),
+        "client_ip_address": "192.0.2.1",
+        "client_user_agent": "Stated/1",
+        "why": {"sender": "the backend"},
+        "not_before_ms": NOW_MS + 60_000,
+        "paired_ms": NOW_MS,
+    }
+    return event(**(told | changes))
+
+
 def seen(address: str | None, source: AddressSource = "peer", *, sent: bool = False) -> SeenAddress:
     return SeenAddress(
         source=source,

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from relay.event.families import family_path
 from relay.event.observation import ADDRESS_WHY, addresses_why, upgrades
-from relay.event.outcome import STATE_RANK, Admission, Fate, FateReason
+from relay.event.outcome import STATE_RANK, UNREPORTED, Admission, Fate, FateReason
+from relay.event.pairing import pairs
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import add_mark, fate_findings, repeat_findings
 from relay.event.tally import Topic, outcome_of
@@ -18,6 +19,7 @@ from relay.store.sqlite.checksum import checksum, is_intact
 from relay.store.sqlite.counter import Counted, count
 from relay.store.sqlite.ended import ADD_FATE, Held, best_leg, recount
 from relay.store.sqlite.families import count_path
+from relay.store.sqlite.halves import KnownHalf, put_completed, read_half
 from relay.store.sqlite.issues import note, sightings
 
 KNOWN: Final = "SELECT event, visitors FROM dedup WHERE key = ?"
@@ -37,7 +39,7 @@ FIRST_OF_ORDER: Final = """
 SELECT event.event_id FROM purchase LEFT JOIN event ON event.id = purchase.event WHERE purchase.key = ?
 """
 
-ADD_ORDER: Final = "INSERT INTO purchase (key, event, seen_ms) VALUES (?, ?, ?)"
+ADD_ORDER: Final = "INSERT OR IGNORE INTO purchase (key, event, seen_ms) VALUES (?, ?, ?)"
 
 ADD_VISITOR: Final = """
 INSERT OR REPLACE INTO visitor (event, client_ip_address, client_user_agent, crc, addresses, addresses_crc)
@@ -53,7 +55,7 @@ SELECT key, site, pixel, event_name, event_id, event_time_ms, received_ms, serve
 FROM event WHERE id = ?
 """
 
-# The one thing about an accepted event that may change: what is told of its address, with the address.
+# What is told of its address may change, with the address. (What a server adds: `halves.py`.)
 RENEW_WHY: Final = "UPDATE event SET why = ?, crc = ? WHERE id = ?"
 
 ADD_LEG: Final = """
@@ -105,8 +107,14 @@ def _admit_one(connection: sqlite3.Connection, event: OutboxEvent) -> tuple[Admi
         _accept(connection, event, detail)
         return Admission.ACCEPTED, event
     row_id, visitors = known
-    event = _compare(connection, row_id, visitors or b"", event)
-    if row_id is not None and _improve(connection, row_id, event):
+    half = _other_half(connection, row_id, event)
+    if half is not None:
+        event = replace(event, findings=())  # the two sides may say different things of it
+        is_news = _pair(connection, half, event)
+    else:
+        event = _compare(connection, row_id, visitors or b"", event)
+        is_news = row_id is not None and _improve(connection, row_id, event)
+    if is_news:
         return Admission.UPDATED, event
     connection.execute(ADD_DUPLICATE, (event.key,))
     return Admission.DUPLICATE, event
@@ -166,6 +174,35 @@ def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | No
         _count_families(connection, event.addresses, event.site, event.received_ms)
     else:
         connection.execute(ADD_FATE, (row_id, event.fate, event.fate_reason, detail, event.received_ms))
+
+
+def _other_half(connection: sqlite3.Connection, row_id: int | None, event: OutboxEvent) -> KnownHalf | None:
+    """The known event, where it and this post are of two sides; most posts are of one."""
+    leg = connection.execute(BEST_STATE, (row_id,)).fetchone()
+    if row_id is None or leg is None or not pairs(event, leg[1]):
+        return None
+    return read_half(connection, row_id)
+
+
+def _pair(connection: sqlite3.Connection, half: KnownHalf, event: OutboxEvent) -> bool:
+    """Take what the other side's post knows: the browser's report always, the rest while the event is unsent."""
+    completed = half.completed_by(event)
+    if event.leg.state not in UNREPORTED:
+        before = best_leg(connection, half.row_id)
+        hold_ms = completed.due_ms if completed else None
+        _add_leg(connection, (half.row_id, half.seq + 1), event.leg, hold_ms)
+        if half.due_ms is None:
+            recount(connection, Held(half.row_id, event.site, event.event_name), before)
+    if completed is None:
+        return False
+    put_completed(connection, half, completed, event)
+    if completed.takes_addresses:
+        visitor = (half.row_id, completed.client_ip_address, completed.client_user_agent)
+        _put_visitor(connection, visitor, event.addresses)
+        _count_families(connection, event.addresses, event.site, event.received_ms)
+    if event.order_key is not None:
+        connection.execute(ADD_ORDER, (event.order_key, half.row_id, event.received_ms))
+    return True
 
 
 def _improve(connection: sqlite3.Connection, row_id: int, event: OutboxEvent) -> bool:

@@ -166,14 +166,17 @@ def replay_bite(
     asked = {"event_id": event_id, "fate": fate, "after": after, "limit": limit}
     ended = [EndedEvent(*row) for row in connection.execute(query, asked)]
     chosen = [event for event in ended if event.fate in replayable(fate) and event.at_ms in ended_ms]
-    _put_back(connection, chosen, now_ms)
+    put_back(connection, chosen, now_ms)
     return len(chosen), ended[-1].row_id if len(ended) == limit else None
 
 
-def _put_back(connection: sqlite3.Connection, events: Sequence[EndedEvent], now_ms: int) -> None:
+def put_back(
+    connection: sqlite3.Connection, events: Sequence[EndedEvent], now_ms: int, *, due_ms: int | None = None
+) -> None:
+    """Take the fates back; the events are due at `due_ms`, left out: now."""
     connection.executemany(KEEP_OLD_FATE, [(now_ms, event.row_id) for event in events])
     connection.executemany(REMOVE_FATE, [(event.row_id,) for event in events])
-    connection.executemany(BACK_TO_QUEUE, [(event.row_id, event.pixel, now_ms) for event in events])
+    connection.executemany(BACK_TO_QUEUE, [(event.row_id, event.pixel, due_ms or now_ms) for event in events])
     replayed = Counter(Counted(event.site, event.event_name, Topic.REPLAYED) for event in events)
     count(connection, replayed, now_ms)
     for event in events:  # outcomes and the total count fates that stand
