@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from e2e import hosts
 from e2e.firefox import find_firefox
 from e2e.network import COMMANDS
 from relay.sandbox.browser import find_chromium
@@ -35,7 +36,7 @@ def apt_install(*packages: str) -> None:
 
 @contextmanager
 def no_services() -> Iterator[None]:
-    """Debian starts what it installs; the tests want nginx as a file, not as a server on port 80."""
+    """Debian starts what it installs; the tests want servers as files, not running on port 80."""
     if POLICY.exists():
         yield
         return
@@ -66,6 +67,14 @@ def install_network_tools() -> None:
         print(f"The network tests will be skipped: they need {', '.join(missing.values())}, and root.")
 
 
+def install_web_servers() -> None:
+    missing = {command: package for command, package in hosts.COMMANDS.items() if not shutil.which(command)}
+    if missing and has_apt():
+        apt_install(*missing.values())
+    elif missing:
+        print(f"Tests in front of a relay will be skipped: they need {', '.join(missing.values())}.")
+
+
 def install_firefox() -> None:
     if find_firefox() is None and has_apt():
         apt_install("firefox-esr")
@@ -77,6 +86,7 @@ def install_firefox() -> None:
 
 def main() -> int:
     install_network_tools()
+    install_web_servers()
     install_firefox()
     found = find_chromium() or install_chromium()
     if found is None:

@@ -192,6 +192,18 @@ class Shop:
         return HTMLResponse(html, headers=self.headers.get(path, {}))
 
 
+def base_code(meta_url: str, *pixels: str, page_view: bool = True) -> str:
+    """Meta's published base code, loading the twin's fbevents.js."""
+    inits = "".join(f"fbq('init','{pixel}');" for pixel in pixels or (PIXEL,))
+    return (
+        "<script>!function(f,b,e,v,n,t,s){if(f.fbq)return;n=f.fbq=function(){n.callMethod?"
+        "n.callMethod.apply(n,arguments):n.queue.push(arguments)};if(!f._fbq)f._fbq=n;n.push=n;n.loaded=!0;"
+        "n.version='2.0';n.queue=[];t=b.createElement(e);t.async=!0;t.src=v;s=b.getElementsByTagName(e)[0];"
+        f"s.parentNode.insertBefore(t,s)}}(window,document,'script','{meta_url}/en_US/fbevents.js');"
+        f"{inits}{'fbq(`track`,`PageView`);' if page_view else ''}</script>"
+    )
+
+
 class Lab:
     """Everything that a browser test needs, by name."""
 
@@ -242,15 +254,7 @@ class Lab:
         return self.shop_url + path
 
     def base_code(self, *pixels: str, page_view: bool = True) -> str:
-        """Meta's published base code, loading the twin's fbevents.js."""
-        inits = "".join(f"fbq('init','{pixel}');" for pixel in pixels or (PIXEL,))
-        return (
-            "<script>!function(f,b,e,v,n,t,s){if(f.fbq)return;n=f.fbq=function(){n.callMethod?"
-            "n.callMethod.apply(n,arguments):n.queue.push(arguments)};if(!f._fbq)f._fbq=n;n.push=n;n.loaded=!0;"
-            "n.version='2.0';n.queue=[];t=b.createElement(e);t.async=!0;t.src=v;s=b.getElementsByTagName(e)[0];"
-            f"s.parentNode.insertBefore(t,s)}}(window,document,'script','{self.meta_url}/en_US/fbevents.js');"
-            f"{inits}{'fbq(`track`,`PageView`);' if page_view else ''}</script>"
-        )
+        return base_code(self.meta_url, *pixels, page_view=page_view)
 
     def snippet(self, attributes: str = "") -> str:
         return (

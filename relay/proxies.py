@@ -16,6 +16,8 @@ class NamedProxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     as_of: datetime.date
     networks: tuple[str, ...]  # CIDRs
     client_headers: tuple[str, ...] = ()  # lower case; the provider overwrites them, so they can be believed
+    # It ends the forwarded chain with an address of its own that is in no list, so only its header can be read.
+    hides_chain: bool = False
 
 
 def _load(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, NamedProxy]:

@@ -58,6 +58,12 @@ class Server(Section, frozen=True):
             description="Proxies whose word for the visitor's address is believed: CIDRs, or names (docs/addresses.md)."
         ),
     ] = ()
+    console_url: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="The console's own address, where that is not public_url: a relay under a path of the shop."
+        ),
+    ] = None
     graph_url: Annotated[
         str, msgspec.Meta(description="Where Graph calls go; the address of a Meta twin for tests.")
     ] = GRAPH_URL
@@ -105,10 +111,16 @@ class Server(Section, frozen=True):
         ),
     ] = False
 
+    def console(self) -> str:
+        """Where people sign in."""
+        return self.console_url or self.public_url
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_url(self.public_url)
         check_url(self.graph_url)
+        if self.console_url is not None:
+            check_url(self.console_url)
         for proxy in self.trusted_proxies:
             check_proxy(proxy)
         _check_one_source("secret_key", self.secret_key_env, self.secret_key_file)

@@ -24,7 +24,6 @@ from relay.cli import main
 from relay.event.normalise import normalise
 from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
-from relay.loading import load_settings
 from relay.store.sqlite import SqliteStore
 from relay.tag import PINNED, integrity
 from tests.ports import free_port
@@ -41,8 +40,6 @@ id = "1234567890"
 token_env = "SHOP_TOKEN"
 """
 pytestmark = pytest.mark.usefixtures("untouched_logging")
-
-INIT = ["init", "--site", "https://www.shop.example", "--pixel", "1234567890", "--token-env", "SHOP_TOKEN"]
 
 
 @pytest.fixture
@@ -104,52 +101,6 @@ def test_every_command_has_a_sentence_of_help() -> None:
     for name, command in main.commands.items():
         assert command.help, name
         assert counterfoil(name, "--help").exit_code == 0
-
-
-# init
-
-
-def test_init_writes_settings_that_serve_takes(folder: Path) -> None:
-    (folder / "relay.toml").unlink()
-    assert counterfoil(*INIT).exit_code == 0
-    settings = load_settings(folder / "relay.toml", {}, {})
-    assert settings.server.public_url == "https://relay.shop.example"
-    (site,) = settings.site
-    assert (site.key, site.origins, site.pixel_ids()) == (
-        "www-shop-example",
-        ("https://www.shop.example",),
-        ("1234567890",),
-    )
-    assert site.pixels[0].token_env == "SHOP_TOKEN"
-
-
-def test_init_asks_for_what_no_flag_gives(folder: Path) -> None:
-    answers = "https://shop.example\n1234567890\n\n"
-    result = counterfoil("init", "--config", "asked.toml", given=answers)
-    assert result.exit_code == 0
-    assert "META_ACCESS_TOKEN" in (folder / "asked.toml").read_text()
-
-
-def test_init_overwrites_only_when_told_to(folder: Path) -> None:
-    before = (folder / "relay.toml").read_text()
-    assert "relay.toml is there already" in refused(*INIT)
-    assert (folder / "relay.toml").read_text() == before
-    assert counterfoil(*INIT, "--force").exit_code == 0
-    assert (folder / "relay.toml").read_text() != before
-
-
-@pytest.mark.parametrize(
-    ("flag", "value", "sentence"),
-    [
-        ("--site", "shop.example", "not an http or https address"),
-        ("--site", "https://shop.example/", "Write https://shop.example."),
-        ("--pixel", "EAAtoken", "Expected `str` matching regex"),
-        ("--public-url", "relay.shop.example", "not an http or https address"),
-    ],
-)
-def test_init_refuses_what_serve_would_refuse(folder: Path, flag: str, value: str, sentence: str) -> None:
-    assert sentence in refused(*INIT, "--config", "new.toml", flag, value)
-    assert not (folder / "new.toml").exists()
 
 
 # serve

@@ -48,4 +48,5 @@ def test_only_providers_that_write_headers_are_asked_for_them() -> None:
         "cf-connecting-ipv6",
         "true-client-ip",
         "fastly-client-ip",
+        "fly-client-ip",
     }

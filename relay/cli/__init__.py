@@ -7,8 +7,9 @@ tried, with one line on stderr that says why and what to do.
 import click
 
 from relay import __version__
+from relay.cli.init import init
 from relay.cli.run import sandbox, serve, sign_in, status, twin
-from relay.cli.shop import doctor, explain, init, snippet
+from relay.cli.shop import doctor, explain, snippet
 from relay.cli.upkeep import erase, export, prune, replay, rescue
 from relay.errors import RelayError
 

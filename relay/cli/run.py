@@ -54,7 +54,7 @@ async def _serve(settings: Settings) -> None:
             click.echo(
                 f"Counterfoil {__version__} listens on {server.host} port {listener.getsockname()[1]}."
             )
-            click.echo(f"Receipts: {server.public_url}/receipts")
+            click.echo(f"Receipts: {server.console()}/receipts")
             click.echo(f"Sign in with this link, once and within 15 minutes: {_sign_in_link(settings)}")
             for pixel in _pixels_without_token(settings):
                 click.echo(f"Pixel {pixel} has no access token: its events wait until it has one.", err=True)

@@ -1,12 +1,10 @@
-"""Commands that set a shop up and look at it: init, snippet, explain, doctor."""
+"""Commands that look at a shop and what is sent of it: snippet, explain, doctor."""
 
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -18,7 +16,6 @@ from relay.doctor.network import open_network
 from relay.doctor.report import has_failed, report_json, report_text
 from relay.doctor.run import examine
 from relay.doctor.subject import Subject, choose_subject
-from relay.errors import RelayError
 from relay.event.explain import explain_event, explain_hash, explain_request
 from relay.event.records import Json
 from relay.loading import load_settings
@@ -30,48 +27,6 @@ EXPLAIN: Final[dict[str, Callable[[object], Json]]] = {
     "request": explain_request,
     "event": explain_event,
 }
-
-
-@click.command()
-@config_option
-@click.option(
-    "--site", prompt="The shop's address, such as https://shop.example", help="Origin of the shop's pages."
-)
-@click.option("--pixel", prompt="The pixel's id, from Events Manager", help="The pixel's id.")
-@click.option(
-    "--token-env", prompt="The variable that will hold its access token", default="META_ACCESS_TOKEN"
-)
-@click.option("--public-url", help="The relay's address as browsers see it; left out: relay.<shop's host>.")
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-def init(config: Path, site: str, pixel: str, token_env: str, public_url: str | None, force: bool) -> None:
-    """Write relay.toml for one shop."""
-    text = starter(site, pixel, token_env, public_url)
-    try:
-        with config.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise RelayError(f"{config} is there already. Edit it, or overwrite it with --force.") from None
-    except OSError as error:
-        raise RelayError(f"{config} cannot be written: {error.strerror}. Name another by --config.") from None
-    click.echo(f"Wrote {config}. Next: put the access token into {token_env}, then `counterfoil serve`.")
-
-
-def starter(site: str, pixel: str, token_env: str, public_url: str | None) -> str:
-    """A relay.toml for one shop. Raises SettingsError for what `serve` would refuse."""
-    parts = urlsplit(site)
-    public_url = public_url or f"{parts.scheme}://relay.{(parts.hostname or '').removeprefix('www.')}"
-    key = "".join(letter if letter.isalnum() else "-" for letter in parts.hostname or "")[:64]
-    pixels = [{"id": pixel, "token_env": token_env}]
-    sites = [{"key": key, "origins": [site], "pixels": pixels}]
-    load_settings(None, {}, {"server": {"public_url": public_url}, "site": sites})
-    # A JSON text is a TOML text; that is all the quoting there is to do.
-    return (
-        "# Counterfoil. docs/settings.md lists every setting, its default and its variable.\n\n"
-        f"[server]\npublic_url = {json.dumps(public_url)}\n"
-        '# trusted_proxies = ["10.0.0.0/8"]  # your own; else theirs is taken for the visitor\'s address\n\n'
-        f"[[site]]\nkey = {json.dumps(key)}\norigins = [{json.dumps(site)}]\n\n"
-        f"[[site.pixels]]\nid = {json.dumps(pixel)}\ntoken_env = {json.dumps(token_env)}\n"
-    )
 
 
 @click.command()

@@ -27,6 +27,7 @@ AddressSource = Literal[
     "cf-connecting-ipv6",
     "true-client-ip",
     "fastly-client-ip",
+    "fly-client-ip",
     "token",
     "none",
 ]
@@ -58,6 +59,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     networks: tuple[Network, ...]
     client_headers: tuple[AddressSource, ...]
+    hides_chain: bool = False  # the chain ends with the provider's own address, so the header alone is read
 
 
 class _Hop(msgspec.Struct, frozen=True):
@@ -96,8 +98,9 @@ def client_address(
     named = _named_by_provider(hop.voucher, providers, provider_headers or {})
     if named is None:
         return _judge(hop, header, accept_private)
-    provider_header, by_provider = named
-    if hop.address not in (None, by_provider.address) and hop.address not in _STAND_INS:
+    provider, provider_header, by_provider = named
+    is_other = hop.address not in (None, by_provider.address) and hop.address not in _STAND_INS
+    if is_other and not provider.hides_chain:
         return _none(f"{provider_header} and the forwarded chain disagree; behind two providers, list CIDRs")
     return _judge(by_provider, provider_header, accept_private)
 
@@ -124,7 +127,7 @@ def _provider(text: str) -> Provider | None:
     if named is None or not named.client_headers:
         return None
     headers = msgspec.convert(named.client_headers, tuple[AddressSource, ...])
-    return Provider(networks=_networks(text), client_headers=headers)
+    return Provider(networks=_networks(text), client_headers=headers, hides_chain=named.hides_chain)
 
 
 def parse_hop(text: str) -> Address | None:
@@ -160,7 +163,7 @@ def _walk(peer: str | None, hops: Sequence[str], trusted: Sequence[Network]) -> 
 
 def _named_by_provider(
     voucher: Address | None, providers: Sequence[Provider], headers: Mapping[str, Sequence[str]]
-) -> tuple[AddressSource, _Hop] | None:
+) -> tuple[Provider, AddressSource, _Hop] | None:
     """What the provider that vouches for this request says of it; None where it says nothing."""
     if voucher is None:
         return None
@@ -170,7 +173,11 @@ def _named_by_provider(
                 lines = headers.get(header, ())
                 address = parse_hop(lines[0]) if len(lines) == 1 else None
                 if lines and (address is None or address not in _STAND_INS):
-                    return header, _Hop(address, False, f"{header} does not name one address", voucher)
+                    return (
+                        provider,
+                        header,
+                        _Hop(address, False, f"{header} does not name one address", voucher),
+                    )
     return None
 
 

@@ -79,14 +79,14 @@ class SignIn:
 
 
 def open_sign_in(settings: Settings, environ: Mapping[str, str]) -> SignIn:
-    secure = settings.server.public_url.startswith("https:")
+    secure = settings.server.console().startswith("https:")
     return SignIn(signing_keys(settings, environ), secure=secure)
 
 
 def make_sign_in_link(settings: Settings, environ: Mapping[str, str], now: float) -> str:
     """A link that signs one person in, once, within 15 minutes. `now` is Unix time in seconds."""
     code = open_sign_in(settings, environ).issue("code", int(now * 1000))
-    return f"{settings.server.public_url.rstrip('/')}/sign-in?code={code}"
+    return f"{settings.server.console()}/sign-in?code={code}"
 
 
 def signed_in(endpoint: Endpoint) -> Endpoint:
