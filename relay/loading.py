@@ -155,6 +155,7 @@ def _refuse_misspelt(environ: Mapping[str, str], settings: Settings) -> None:
     own = {
         settings.server.secret_key_env,
         *(site.conversion_key_env for site in settings.site),
+        *(site.write_key_env for site in settings.site),
         *(pixel.token_env for site in settings.site for pixel in site.pixels),
     }
     for name in environ.keys() - own - variables().keys():

@@ -242,6 +242,10 @@ class Limits(Section, frozen=True):
         Annotated[int, msgspec.Meta(ge=20)],  # as many as one post may carry
         msgspec.Meta(description="Events that the pages of one site may send per minute."),
     ] = 120_000
+    server_events_per_minute: Annotated[
+        Annotated[int, msgspec.Meta(ge=1000)],  # as many as one call may carry
+        msgspec.Meta(description="Events that the servers of one site may send per minute."),
+    ] = 120_000
     sign_in_failures_per_minute: Annotated[
         Count,
         msgspec.Meta(
@@ -352,6 +356,15 @@ class Site(Section, frozen=True):
             description="Names of the relay at which pages may learn their other address; see below."
         ),
     ] = AddressHosts()
+    write_key_env: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Name of the variable with the keys that the shop's servers send with, separated by spaces."
+        ),
+    ] = None
+    write_key_file: Annotated[
+        str | None, msgspec.Meta(description="File with those write keys, one a line; any of them is taken.")
+    ] = None
     events: Annotated[
         dict[str, EventRules],
         msgspec.Meta(description="Rules by event name; see below."),
@@ -384,6 +397,7 @@ class Site(Section, frozen=True):
         for origin in self.origins:
             check_origin(origin)
         _check_one_source("conversion_key", self.conversion_key_env, self.conversion_key_file)
+        _check_one_source("write_key", self.write_key_env, self.write_key_file)
         if self.require_signature and not (self.conversion_key_env or self.conversion_key_file):
             raise ValueError("require_signature needs conversion_key_env or conversion_key_file")
 

@@ -21,12 +21,15 @@ from relay.event.outcome import (
     ADDRESS_STATUS,
     BODY_SENTENCES,
     BODY_STATUS,
+    CALL_SENTENCES,
+    CALL_STATUS,
     FATE_SENTENCES,
     RATE_SENTENCES,
     REFUSAL_SENTENCES,
     AddressReason,
     BodyReason,
     BrowserState,
+    CallReason,
     Fate,
     FateReason,
     RateReason,
@@ -100,6 +103,13 @@ def test_the_example_settings_are_taken(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", page("settings"), re.DOTALL)
     (tmp_path / "relay.toml").write_text(example)
     assert load_settings(tmp_path / "relay.toml", {}, {}).site_by_key("demo-shop") is not None
+
+
+@pytest.mark.parametrize("reason", list(CallReason))
+def test_every_refusal_of_a_servers_call_is_documented_with_what_to_do(reason: CallReason) -> None:
+    assert [f"`{reason}`", str(CALL_STATUS[reason]), CALL_SENTENCES[reason]] in [
+        row[:3] for row in rows("refusals") if row[-1]
+    ]
 
 
 @pytest.mark.parametrize("reason", list(BodyReason))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.event.fields import plain_number
+from relay.event.fields import EXTRA_KEYS, plain_number
 from relay.event.normalise import USER_DATA_KEYS
 from relay.event.outcome import ActionSource
 from relay.event.records import BrowserEvent, Json, ServerSideEvent
@@ -79,8 +79,7 @@ def build_server_side(
         **processing,
         "opt_out": event.opt_out,
         "original_event_data": event.original_event_data,
-        "app_data": event.app_data,
-        "messaging_channel": event.messaging_channel,
+        **{name: event.extra[name] for name in EXTRA_KEYS if name in event.extra},
     }
     return {name: value for name, value in members.items() if value is not None}
 

@@ -137,8 +137,13 @@ def _check_needs(event: ServerSideEvent) -> None:
             raise RefusedError(Refusal.MISSING_URL)
         if not (event.client_user_agent or "").strip():
             raise RefusedError(Refusal.MISSING_USER_AGENT)
-    if event.action_source is ActionSource.APP and not (event.app_data or {}).keys() >= APP_DATA_NEEDED:
+    if event.action_source is ActionSource.APP and not _has_app_data(event):
         raise RefusedError(Refusal.MISSING_APP_DATA)
+
+
+def _has_app_data(event: ServerSideEvent) -> bool:
+    app_data = event.extra.get("app_data")
+    return isinstance(app_data, Mapping) and app_data.keys() >= APP_DATA_NEEDED
 
 
 def _early_fate(

@@ -31,6 +31,15 @@ USER_ID_KEYS: Final = (
     "ig_sid",
 )
 
+# Members of a server's event that most events do not have, and that no page has.
+EXTRA_KEYS: Final = (
+    "app_data",
+    "messaging_channel",
+    "attribution_data",
+    "customer_segmentation",
+    "advanced_measurement_table",
+)
+
 DEPTH_MAX: Final = 16  # of custom_data; Meta's own structures go three levels down
 EVENT_NAME_MAX: Final = 50
 EVENT_ID_MAX: Final = 200

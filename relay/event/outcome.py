@@ -172,6 +172,7 @@ class Refusal(StrEnum):
     INVALID_ACTION_SOURCE = "invalid_action_source"
     MISSING_URL = "missing_url"
     MISSING_APP_DATA = "missing_app_data"
+    EVENT_TOO_LARGE = "event_too_large"
 
 
 REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
@@ -206,6 +207,7 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.PRIVACY_CONTROL: 'The browser sends Global Privacy Control, and the site drops such events (gpc = "drop").',
     Refusal.PREFETCH: "The page was only prefetched or prerendered; no visitor has seen it.",
     Refusal.INVALID_EVENT_TIME: "event_time must be whole Unix seconds, and not in the future.",
+    Refusal.EVENT_TOO_LARGE: "One event may hold 65,536 bytes.",
     Refusal.INVALID_ACTION_SOURCE: "action_source must be one of Meta's nine, such as website or physical_store.",
     Refusal.MISSING_URL: "A website event needs event_source_url, the page's absolute address.",
     Refusal.MISSING_APP_DATA: (
@@ -261,6 +263,44 @@ BODY_SENTENCES: Final[dict[BodyReason, str]] = {
 }
 
 
+class CallReason(StrEnum):
+    """Why a server's call was refused as a whole. Nothing of it was stored."""
+
+    KEY_MISSING = "key_missing"
+    KEY_UNKNOWN = "key_unknown"
+    CALL_TOO_LARGE = "call_too_large"
+    CALL_NOT_READABLE = "call_not_readable"
+    CALL_CONTENT_TYPE = "call_content_type"
+    CALL_ENCODED = "call_encoded"
+    CALL_WITHOUT_EVENTS = "call_without_events"
+    CALL_TOO_MANY_EVENTS = "call_too_many_events"
+
+
+CALL_STATUS: Final[dict[CallReason, int]] = {
+    CallReason.KEY_MISSING: 401,
+    CallReason.KEY_UNKNOWN: 401,
+    CallReason.CALL_TOO_LARGE: 413,
+    CallReason.CALL_NOT_READABLE: 400,
+    CallReason.CALL_CONTENT_TYPE: 415,
+    CallReason.CALL_ENCODED: 415,
+    CallReason.CALL_WITHOUT_EVENTS: 400,
+    CallReason.CALL_TOO_MANY_EVENTS: 413,
+}
+
+CALL_SENTENCES: Final[dict[CallReason, str]] = {
+    CallReason.KEY_MISSING: "Send a write key of the site: Authorization: Bearer KEY.",
+    CallReason.KEY_UNKNOWN: "The key is none of this relay's. Compare it with write_key_env or write_key_file.",
+    CallReason.CALL_TOO_LARGE: "The body is larger than 4 MiB. Send fewer events per call.",
+    CallReason.CALL_NOT_READABLE: (
+        'The body must be a JSON object in UTF-8 with "events"; no member named twice, nothing nested beyond reason.'
+    ),
+    CallReason.CALL_CONTENT_TYPE: "Send the body as application/json.",
+    CallReason.CALL_ENCODED: "Send the body uncompressed, without Content-Encoding.",
+    CallReason.CALL_WITHOUT_EVENTS: '"events" must be a list with at least one event.',
+    CallReason.CALL_TOO_MANY_EVENTS: "One call may carry 1,000 events. Send the rest in another.",
+}
+
+
 class AddressReason(StrEnum):
     """Why `GET /v1/address` gave no token. The site and the Origin are judged as those of a post."""
 
@@ -289,12 +329,16 @@ class RateReason(StrEnum):
 
     ADDRESS = "address_rate"
     SITE = "site_rate"
+    SERVER = "server_rate"
     SIGN_IN = "sign_in_rate"
 
 
 RATE_SENTENCES: Final[dict[RateReason, str]] = {
     RateReason.ADDRESS: "Too many posts from this address. Come back after the seconds in Retry-After.",
     RateReason.SITE: "The site has used up its events of this minute. Come back after the seconds in Retry-After.",
+    RateReason.SERVER: (
+        "The site's servers have used up their events of this minute. Come back after the seconds in Retry-After."
+    ),
     RateReason.SIGN_IN: "Too many sign-ins have failed. Come back after the seconds in Retry-After.",
 }
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from relay.event.fields import EXTRA_KEYS
 from relay.event.observation import ADDRESS_WHY
 from relay.event.outcome import ASLEEP, SETTLED, UNREPORTED, ActionSource, BrowserState, FateReason
 from relay.event.records import Json, OutboxEvent
@@ -18,10 +19,10 @@ from relay.event.records import Json, OutboxEvent
 MEMBERS: Final = (
     *("event_name", "event_time", "event_id", "event_source_url", "referrer_url", "action_source"),
     *("user_data", "custom_data", "data_processing_options", "data_processing_options_country"),
-    *("data_processing_options_state", "opt_out", "original_event_data", "app_data", "messaging_channel"),
+    *("data_processing_options_state", "opt_out", "original_event_data", *EXTRA_KEYS),
 )
 OF_VISITOR: Final = frozenset({"fbp", "fbc"})
-OF_SERVER: Final = ("original_event_data", "app_data", "messaging_channel")
+OF_SERVER: Final = ("original_event_data", *EXTRA_KEYS)
 WHY_OF_VISITOR: Final = OF_VISITOR | {*ADDRESS_WHY, "client_user_agent", "agent", "consent", "hold"}
 
 

@@ -151,10 +151,12 @@ def scrub_server_side(event: ServerSideEvent) -> ScrubbedServerSide:
     custom_data, removed = _object(event.custom_data, "custom_data")
     removed = in_url | in_referrer | removed
     changes: Json = {"url": url, "referrer": referrer, "custom_data": custom_data}
-    for name in ("original_event_data", "app_data"):
-        if (members := getattr(event, name)) is not None:
-            changes[name], found = _object(members, name)
-            removed |= found
+    if event.original_event_data is not None:
+        changes["original_event_data"], found = _object(event.original_event_data, "original_event_data")
+        removed |= found
+    if event.extra:
+        changes["extra"], found = _object(event.extra, "extra")
+        removed |= found
     if not removed:
         return ScrubbedServerSide(event, _NOTHING)
     event = msgspec.structs.replace(event, **changes)

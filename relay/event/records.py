@@ -85,8 +85,7 @@ class ServerSideEvent(msgspec.Struct, frozen=True, kw_only=True):
     data_processing_options_country: int | None
     data_processing_options_state: int | None
     original_event_data: Json | None
-    app_data: Json | None = None
-    messaging_channel: str | None = None
+    extra: Json = {}  # Meta's rarer members, passed on as they are: `fields.EXTRA_KEYS`
     consent: bool = False  # it was granted in so many words; a denied event does not come this far
     partial: bool = False  # only completes the event of the same name and id, never goes alone
     sender: str = "a server"  # who sent it, for the receipt: "POST /v1/server-events"

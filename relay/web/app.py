@@ -26,7 +26,7 @@ from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
-from relay.web.keys import conversion_keys, signing_keys
+from relay.web.keys import conversion_keys, signing_keys, write_keys
 from relay.web.pages import open_pages
 from relay.web.rates import Rates
 from relay.web.routes import routes
@@ -74,6 +74,7 @@ def create_app(
     app.state.sign_in = open_sign_in(settings, environ)
     app.state.signing_keys = signing_keys(settings, environ)
     app.state.conversion_keys = conversion_keys(settings, environ)
+    app.state.write_keys = write_keys(settings, environ)
     app.state.rates = Rates(settings.limits, len(settings.site), lambda: steady_ms() / 1_000)
     app.state.draining = False
     return app

@@ -85,7 +85,7 @@ async def post_events(request: Request) -> Response:
     except Limited as limited:
         response = rates.answer(limited)
     except WireError as refused:
-        await _count(request, site_key, [refused.reason])
+        await count_refused(request, site_key, [refused.reason])
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     except StoreError as failure:
         log.error("store_unavailable", kind=type(failure).__name__, site=site_key)
@@ -184,7 +184,7 @@ async def take(
         courier.wake()
     else:
         admissions = []
-    await _count(request, site.key, [outcome.reason for outcome in refused])
+    await count_refused(request, site.key, [outcome.reason for outcome in refused])
     answer = summary(rows, admissions, refused, connection.family)
     response = JsonResponse(answer, status_code=202, headers=NO_STORE)
     if rows:
@@ -240,7 +240,7 @@ def _best(admissions: Sequence[Admission]) -> Admission:
     return min(admissions, key=list(Admission).index)
 
 
-async def _count(request: Request, site: str, reasons: Sequence[Refusal | BodyReason]) -> None:
+async def count_refused(request: Request, site: str, reasons: Sequence[str]) -> None:
     store: Store = request.app.state.store
     now_ms: int = request.app.state.clock_ms()
     counts = (store.count_refused(site, reason, now_ms) for reason in reasons)

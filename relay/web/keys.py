@@ -46,6 +46,21 @@ def conversion_keys(settings: Settings, environ: Mapping[str, str]) -> dict[str,
     }
 
 
+def write_keys(settings: Settings, environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The secret keys that each site's servers send events with, by site key. Raises SettingsError."""
+    keys = {
+        site.key: _checked(read_secret(env, file, environ), env or str(file))
+        for site in settings.site
+        if (env := site.write_key_env) or site.write_key_file
+        for file in (site.write_key_file,)
+    }
+    if len({key for each in keys.values() for key in each}) != sum(map(len, keys.values())):
+        raise SettingsError(
+            "Two sites have the same write key. Make one for each, so that it tells them apart."
+        )
+    return keys
+
+
 def _checked(text: str | None, source: str) -> tuple[str, ...]:
     keys = tuple((text or "").split())
     if not keys or any(len(key) < MIN_LENGTH for key in keys):

@@ -23,6 +23,7 @@ SECURITY: Final[dict[Needs, list[dict[str, list[str]]]]] = {
     "origin": [],  # no secret: a page's Origin, which browsers write
     "session": [{"session": []}, {"secureSession": []}],
     "doctor": [{"doctor": []}],
+    "server": [{"server": []}],
 }
 SCHEMES: Final[Json] = {
     "session": {"type": "apiKey", "in": "cookie", "name": "counterfoil", "description": "Over plain http."},
@@ -32,6 +33,7 @@ SCHEMES: Final[Json] = {
         "name": "__Host-counterfoil",
         "description": "Where public_url is https.",
     },
+    "server": {"type": "http", "scheme": "bearer", "description": "One of the site's write keys."},
     "doctor": {"type": "http", "scheme": "bearer", "description": "Signed with the relay's own key."},
 }
 ORIGIN: Final[Json] = {

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from relay.event.outcome import ADDRESS_STATUS, BODY_STATUS, BodyReason, Fate, RateReason
+from relay.event.outcome import ADDRESS_STATUS, BODY_STATUS, CALL_STATUS, BodyReason, Fate, RateReason
 from relay.event.records import Json
 from relay.event.report import Report
 from relay.settings import SiteKey
@@ -19,16 +19,18 @@ from relay.web.health import NOT_READY, Health
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
 from relay.web.posted import EXAMPLE, PostedEvents
+from relay.web.posted_server import SERVER_EXAMPLE, PostedServerEvents
 from relay.web.radar import RadarReport
 from relay.web.receipt_view import ReceiptsOfEvent
 from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
 from relay.web.scope import RANGES, USUAL
+from relay.web.server_events import ServerAnswer
 
 JSON: Final = "application/json"
 HTML: Final = "text/html"
 SCRIPT: Final = "text/javascript"
 
-Needs = Literal["nothing", "session", "doctor", "origin"]
+Needs = Literal["nothing", "session", "doctor", "origin", "server"]
 Reasons = Mapping[int, tuple[str, ...]]  # status → the closed list of reasons it can come with
 NONE: Final[Reasons] = {}
 R = TypeVar("R", bound=str)
@@ -279,6 +281,29 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             429: (RateReason.ADDRESS,),
         },
         needs="origin",
+    ),
+    Operation(
+        method="post",
+        path="/v1/server-events",
+        summary="Take events of a shop's servers.",
+        body=PostedServerEvents,
+        body_types=(JSON,),
+        example=SERVER_EXAMPLE,
+        replies={
+            202: Reply(
+                sentence="What was accepted is committed.",
+                media_type=JSON,
+                record=ServerAnswer,
+                example=ServerAnswer(accepted=1, updated=0, duplicates=0, refused=()),
+            )
+        },
+        errors={
+            **by_status(CALL_STATUS),
+            400: (*by_status(CALL_STATUS)[400], "body_cut_short"),
+            429: (RateReason.ADDRESS, RateReason.SERVER),
+            503: ("store_unavailable",),
+        },
+        needs="server",
     ),
     Operation(
         method="get",

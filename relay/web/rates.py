@@ -131,6 +131,12 @@ class Rates:
             now_seconds,
             max(1, sites),
         )
+        self.servers = Budget(
+            RateReason.SERVER,
+            [RateLimitItemPerMinute(limits.server_events_per_minute)],
+            now_seconds,
+            max(1, sites),
+        )
         failures = limits.sign_in_failures_per_minute
         self.sign_ins = Budget(
             RateReason.SIGN_IN,

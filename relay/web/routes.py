@@ -18,6 +18,7 @@ from relay.web import (
     receipts,
     report,
     script,
+    server_events,
     signin,
 )
 
@@ -36,6 +37,8 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/v1/report", report.post_report, methods=["POST"]),
         Route("/v1/report", origin.preflight, methods=["OPTIONS"]),
         Route("/v1/address", address.get_address, methods=["GET"]),
+        # the shop's servers
+        Route("/v1/server-events", server_events.post_server_events, methods=["POST"]),
         # the operator's machines
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),

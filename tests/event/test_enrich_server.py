@@ -107,7 +107,7 @@ def test_a_physical_store_may_report_62_days_late() -> None:
 
 @pytest.mark.parametrize("action_source", list(ActionSource))
 def test_the_twin_takes_an_event_of_every_action_source(action_source: ActionSource) -> None:
-    event = enriched(server_side(action_source=action_source, app_data=APP_DATA))
+    event = enriched(server_side(action_source=action_source, extra={"app_data": APP_DATA}))
     assert first_fault(sent(event), 0, NOW_MS) is None
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,13 +14,17 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from relay.event.records import BrowserEvent
+from relay.event.records import BrowserEvent, ServerSideEvent
+from relay.event.server_wire import parse_server_event
 from relay.event.wire import parse_event
 from relay.web.openapi import document
 from relay.web.operations import OPERATIONS
 from relay.web.posted import EXAMPLE
+from relay.web.posted_server import SERVER_EXAMPLE
 from tests.event.malformed import MALFORMED, PIXEL_ID, good_event
-from tests.web.lab import HEADERS, ORIGIN, Relay
+from tests.event.malformed_server import MALFORMED_CALLS, good_server_event
+from tests.web.lab import HEADERS, NOW_MS, ORIGIN, Relay, open_relay
+from tests.web.test_server_events import ENVIRON, KEY, with_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -189,6 +194,23 @@ async def test_the_console_is_answered_as_described(console: Relay) -> None:
 async def test_posts_are_answered_as_described(relay: Relay) -> None:
     for row in MALFORMED:
         assert await check(relay, "post", "/v1/events", content=row.body, headers=HEADERS) < 500, row.name
+
+
+async def test_calls_of_servers_are_answered_as_described(tmp_path: Path, anyio_backend: str) -> None:
+    async with open_relay(with_keys(tmp_path), environ=ENVIRON) as relay:
+        headers = {"authorization": f"Bearer {KEY}", "content-type": JSON}
+        bodies = [msgspec.json.encode(SERVER_EXAMPLE), *(row.body for row in MALFORMED_CALLS)]
+        for body in bodies:
+            assert await check(relay, "post", "/v1/server-events", content=body, headers=headers) < 500
+        assert await check(relay, "post", "/v1/server-events", content=bodies[0]) == 401
+
+
+@given(st.sampled_from(sorted(good_server_event())), json_values)
+def test_a_schema_that_refuses_a_servers_event_agrees_with_the_parser(member: str, value: object) -> None:
+    changed = good_server_event(**{member: value})
+    parsed = parse_server_event(changed, pixel_ids=[PIXEL_ID], received_ms=NOW_MS, sender="test")
+    if isinstance(parsed, ServerSideEvent):
+        assert troubles({"$ref": "#/components/schemas/PostedServerEvent"}, changed) == []
 
 
 async def test_a_relay_that_is_not_ready_answers_as_described(relay: Relay) -> None:
