@@ -1,9 +1,11 @@
 """The scripts that pages load: the snippet and its parts, cached briefly so that a fix reaches every page soon.
 
-`/c.v1.js` is the snippet under a name that stands for these bytes: a tag may pin it by its hash.
+`/c.v1.js` is the snippet under a name that stands for these bytes: a tag may pin it by its hash. `/c.js?site=KEY` is
+the snippet for tag managers, which load a script and cannot give its tag attributes: the query stands for them.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,9 @@ from relay.web.errors import error
 
 MAX_AGE_SECONDS: Final = 300
 YEAR_SECONDS: Final = 31_536_000
+SNIPPET: Final = "c.js"
+ATTRIBUTE: Final = re.compile(r"[a-z][A-Za-z0-9]{0,19}")  # as in a tag's dataset
+ATTRIBUTE_MAX: Final = 200
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +44,12 @@ async def get_script(request: Request) -> Response:
     scripts: Mapping[str, Script] = request.app.state.scripts
     name = request.url.path.removeprefix("/")
     script = scripts.get(name)
-    if script is None and "c.js" not in scripts:
+    if script is None and SNIPPET not in scripts:
         return error(404, "not_built", "The snippet is not built. Run `make js`, then restart the relay.")
     if script is None:
         return error(404, "no_such_script", "The snippet has no such part. Look at the tag's data-consent.")
+    if name == SNIPPET and (attributes := tag_attributes(request.query_params)):
+        script = _script(_attributed(script.body, attributes))
     lifetime = f"max-age={YEAR_SECONDS}, immutable" if name == PINNED else f"max-age={MAX_AGE_SECONDS}"
     headers = {
         "etag": script.etag,
@@ -54,6 +61,21 @@ async def get_script(request: Request) -> Response:
     if _known(request.headers.get("if-none-match", ""), script.etag):
         return Response(status_code=304, headers=headers)
     return Response(script.body, media_type="text/javascript", headers=headers)
+
+
+def tag_attributes(query: Mapping[str, str]) -> dict[str, str]:
+    """What the query says in place of `data-` attributes; without a site nothing."""
+    found = {
+        name: value
+        for name, value in query.items()
+        if ATTRIBUTE.fullmatch(name) and len(value) <= ATTRIBUTE_MAX
+    }
+    return found if found.get("site") else {}
+
+
+def _attributed(body: bytes, attributes: Mapping[str, str]) -> bytes:
+    """The script after a line that sets the attributes of its own tag. JSON is JavaScript, whatever the texts hold."""
+    return b"Object.assign(document.currentScript.dataset,%b);\n%b" % (msgspec.json.encode(attributes), body)
 
 
 def _script(body: bytes) -> Script:

@@ -1,7 +1,9 @@
 """`GET /c.js` and its parts: right type, short cache, and an unchanged file is not sent again."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from relay.assets import find_assets
@@ -68,3 +70,37 @@ async def test_every_part_that_is_built_is_served(relay: Relay) -> None:
 async def test_a_part_that_does_not_exist_is_not_found(relay: Relay, script: Script) -> None:
     response = await relay.http.get("/consent/unheard-of.js")
     assert (response.status_code, response.json()["error"]["reason"]) == (404, "no_such_script")
+
+
+async def test_a_query_stands_for_the_tags_attributes_and_changes_nothing_else(
+    relay: Relay, script: Script
+) -> None:
+    plain = await relay.http.get("/c.js")
+    asked = await relay.http.get("/c.js?site=demo-shop&ga4List=off&gpc=drop&Bad-Name=1&debug=")
+    first, _, rest = asked.text.partition("\n")
+    assert first == (
+        'Object.assign(document.currentScript.dataset,{"site":"demo-shop","ga4List":"off","gpc":"drop","debug":""});'
+    )
+    assert rest == plain.text
+    assert asked.headers["etag"] != plain.headers["etag"]
+
+
+@pytest.mark.parametrize("query", ["v=3", "debug=", "site=" + "x" * 201, "site="])
+async def test_a_query_without_a_usable_site_is_no_attributes(
+    relay: Relay, script: Script, query: str
+) -> None:
+    asked = await relay.http.get(f"/c.js?{query}")
+    assert asked.content == script.body
+
+
+async def test_a_text_in_the_query_stays_a_text(relay: Relay, script: Script) -> None:
+    asked = await relay.http.get('/c.js?site=");alert(1)//</script>\u2028')
+    first = asked.text.partition("\n")[0]
+    (literal,) = re.findall(r"dataset,(.*)\);$", first)
+    assert msgspec.json.decode(literal) == {"site": '");alert(1)//</script>\u2028'}
+
+
+async def test_the_pinned_script_keeps_its_bytes_whatever_is_asked(relay: Relay, script: Script) -> None:
+    assert (await relay.http.get("/c.v1.js?site=demo-shop")).content == (
+        await relay.http.get("/c.v1.js")
+    ).content

@@ -19,6 +19,7 @@
  * @property {string} [eventID] one id, one event; made up if left out
  * @property {Record<string, unknown>} [userData] customer keys; hashed before they are kept
  * @property {string[]} [pixelIds] some of the site's pixels only
+ * @property {string} [signature] of the shop's server, where the site asks for one
  */
 
 const FBEVENTS = 'https://connect.facebook.net/en_US/fbevents.js';
