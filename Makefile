@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Node comes from the lock too, so that a machine without it builds and checks the snippet with the same version.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
-UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --extra postgres --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo setup dev test check e2e browser js lock bench screenshots soak clean
+.PHONY: help demo setup dev test check e2e browser postgres js lock bench screenshots soak clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -44,13 +44,16 @@ node_modules/.package-lock.json: package-lock.json $(VENV)/.dev-ready
 browser: dev  ## find a Chromium and what the network tests run, or install them
 	$(BIN)/python -m e2e.browser
 
-check: dev node_modules/.package-lock.json  ## the fast part: lint, types, floors, unit tests
+check: dev postgres node_modules/.package-lock.json  ## the fast part: lint, types, floors, unit tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(NPM) run --silent check
 	$(BIN)/pytest tests -n 2 -m "not install"
+
+postgres: dev  ## find a PostgreSQL for the tests, or install one
+	$(BIN)/python -m e2e.postgres
 
 test: check browser  ## everything: check, clean installs, real browsers
 	$(BIN)/pytest tests -n 2 --dist loadfile -m install

@@ -5,6 +5,7 @@
     ├── WireError         a request body is refused as a whole; carries a `BodyReason`
     └── StoreError        the store cannot serve
         ├── StoreLocked   another process holds the database file
+        ├── StoreUnavailable  the database cannot be reached, or does not answer in time
         ├── LeaseLost     the courier's lease has ended; the events are somebody else's now
         └── StoreFull     no room left; the sender should come back later
 
@@ -26,6 +27,10 @@ class StoreError(RelayError):
 
 class StoreLocked(StoreError):
     """Another process already works on this database file."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, or does not answer in time; it may be well again soon."""
 
 
 class LeaseLost(StoreError):

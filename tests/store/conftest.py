@@ -1,3 +1,6 @@
+from pathlib import Path
+
 import pytest
 
-pytest.register_assert_rewrite("tests.store.conformance")
+for file in (Path(__file__).parent / "promises").glob("*.py"):
+    pytest.register_assert_rewrite(f"tests.store.promises.{file.stem}")

@@ -9,18 +9,32 @@ import msgspec
 from msgspec.structs import replace
 
 from relay.event.families import family_path
-from relay.event.observation import ADDRESS_WHY, addresses_why, upgrades
-from relay.event.outcome import STATE_RANK, UNREPORTED, Admission, Fate, FateReason
+from relay.event.observation import upgrades
+from relay.event.outcome import STATE_RANK, UNREPORTED, Admission
 from relay.event.pairing import pairs
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
-from relay.event.sentinel import add_mark, fate_findings, repeat_findings
-from relay.event.tally import Topic, outcome_of
-from relay.store.sqlite.checksum import checksum, is_intact
-from relay.store.sqlite.counter import Counted, count
-from relay.store.sqlite.ended import ADD_FATE, Held, best_leg, recount
+from relay.event.sentinel import add_mark, repeat_findings
+from relay.event.tally import Topic
+from relay.store.checksum import checksum, is_intact
+from relay.store.rules import (
+    RANK_OF_STORED,
+    UNREADABLE,
+    Counted,
+    Held,
+    KnownHalf,
+    admission_counts,
+    facts_of,
+    first_of_order,
+    leg_columns,
+    repeated_order,
+    sightings,
+    why_with,
+)
+from relay.store.sqlite.counter import count
+from relay.store.sqlite.ended import ADD_FATE, best_leg, recount
 from relay.store.sqlite.families import count_path
-from relay.store.sqlite.halves import KnownHalf, put_completed, read_half
-from relay.store.sqlite.issues import note, sightings
+from relay.store.sqlite.halves import put_completed, read_half
+from relay.store.sqlite.issues import note
 
 KNOWN: Final = "SELECT event, visitors FROM dedup WHERE key = ?"
 
@@ -76,19 +90,11 @@ MOVE_HOLD: Final = "UPDATE queue SET due_ms = ? WHERE event = ?"
 
 ADD_DUPLICATE: Final = "UPDATE dedup SET duplicates = duplicates + 1 WHERE key = ?"
 
-RANK_OF_STORED: Final = {state.value: rank for state, rank in STATE_RANK.items()}
-UNREADABLE: Final = -1  # a state that a damaged row no longer tells is below all
-
 
 def admit(connection: sqlite3.Connection, events: Sequence[OutboxEvent]) -> list[Admission]:
     """Take every event, one answer each; a key that comes twice in one post is known the second time."""
     admitted = [_admit_one(connection, event) for event in events]
-    counts = Counter(Counted(event.site, event.event_name, Topic(answer)) for answer, event in admitted)
-    for answer, event in admitted:
-        if event.fate is not None and answer is Admission.ACCEPTED:
-            outcome = outcome_of(event.fate, None, event.received_ms)
-            counts[Counted(event.site, event.event_name, Topic.FATE, event.fate)] += 1
-            counts[Counted(event.site, event.event_name, Topic.OUTCOME, outcome)] += 1
+    counts = Counter(each for answer, event in admitted for each in admission_counts(answer, event))
     if events:
         count(connection, counts, events[0].received_ms)
         note(connection, (seen for _, event in admitted for seen in sightings(event)), events[0].received_ms)
@@ -127,14 +133,7 @@ def _once_per_order(connection: sqlite3.Connection, event: OutboxEvent) -> tuple
     first = connection.execute(FIRST_OF_ORDER, (event.order_key,)).fetchone()
     if first is None:
         return event, None
-    findings = (*event.findings, *fate_findings(FateReason.REPEATED_ORDER))
-    repeated = replace(
-        event, fate=Fate.FILTERED, fate_reason=FateReason.REPEATED_ORDER, order_key=None, findings=findings
-    )
-    return (
-        repeated,
-        f"The order came first under event_id {first[0] or 'of a receipt that is no longer kept'}.",
-    )
+    return repeated_order(event), first_of_order(first[0])
 
 
 def _compare(
@@ -152,17 +151,7 @@ def _compare(
 
 
 def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | None) -> None:
-    facts = (
-        event.key,
-        event.site,
-        event.pixel,
-        event.event_name,
-        event.event_id,
-        event.event_time_ms,
-        event.received_ms,
-        event.server_event,
-        msgspec.json.encode(event.why),
-    )
+    facts = facts_of(event)
     row_id = connection.execute(ADD_EVENT, (*facts, checksum(facts))).lastrowid
     connection.execute(ADD_KEY, (event.key, row_id, event.received_ms, event.visitor))
     if event.order_key is not None:
@@ -229,8 +218,7 @@ def _take_address(connection: sqlite3.Connection, row_id: int, event: OutboxEven
     *facts, why, crc = connection.execute(FACTS, (row_id,)).fetchone()
     if not is_intact((*facts, why), crc):
         return False  # the courier will find it damaged; a new checksum would hide that
-    kept = {name: told for name, told in msgspec.json.decode(why).items() if name not in ADDRESS_WHY}
-    told = msgspec.json.encode(kept | addresses_why(event.addresses))
+    told = why_with(why, event.addresses)
     connection.execute(RENEW_WHY, (told, checksum((*facts, told)), row_id))
     if is_intact((row_id, visitor[2]), visitor[3]):
         before = msgspec.json.decode(visitor[2], type=tuple[SeenAddress, ...])
@@ -260,15 +248,5 @@ def _put_visitor(
 def _add_leg(
     connection: sqlite3.Connection, place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None
 ) -> None:
-    seen = None if leg.seen is None else msgspec.json.encode(leg.seen)
-    report = (
-        leg.state,
-        leg.evidence,
-        leg.transport,
-        leg.dispatched_ms,
-        leg.settled_ms,
-        leg.reported_ms,
-        seen,
-    )
-    row = (*place, *report, not_before_ms)
+    row = (*place, *leg_columns(leg), not_before_ms)
     connection.execute(ADD_LEG, (*row, checksum(row)))

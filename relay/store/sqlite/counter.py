@@ -5,12 +5,12 @@ They are written in the transaction of what they count.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final
 
-from relay.event.outcome import Fate
-from relay.event.tally import Count, Topic
+from relay.event.tally import Topic
 from relay.store.protocol import STEPS_MS, Counts
+from relay.store.rules import Counted, totals_of
 
 ADD_TO_STEP: Final = """
 INSERT INTO counter (step_ms, what, site, at_ms, event_name, name, n) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -37,30 +37,6 @@ SELECT at_ms, event_name, name, n FROM counter
 WHERE step_ms = :step_ms AND what = :what AND site = :site AND at_ms >= :since_ms
 """
 
-TOTALLED: Final = (
-    Topic.ACCEPTED, Topic.UPDATED, Topic.DUPLICATE, Topic.REFUSED, Topic.FATE, Topic.REPLAYED, Topic.AMBIGUOUS,
-)  # fmt: skip
-
-REFUSED: Final = f"{Topic.REFUSED}:"
-FATE: Final = f"{Topic.FATE}:"
-
-
-class Counted(NamedTuple):
-    """What is counted. Posts that were refused as a whole have no event name, and perhaps no site."""
-
-    site: str
-    event_name: str
-    what: Topic
-    name: str = ""
-
-
-def of_fate(fate: Fate) -> str:
-    return f"{FATE}{fate}"
-
-
-def counted(site: str, event_name: str, counts: Iterable[Count]) -> Iterable[Counted]:
-    return (Counted(site, event_name, topic, name) for topic, name in counts)
-
 
 def count(connection: sqlite3.Connection, counts: Mapping[Counted, int], now_ms: int) -> None:
     """Add to every step, and for what the status line tells to the total."""
@@ -73,11 +49,7 @@ def count(connection: sqlite3.Connection, counts: Mapping[Counted, int], now_ms:
             for step_ms in STEPS_MS
         ],
     )
-    totals: Counter[str] = Counter()
-    for each, n in counts.items():
-        if each.what in TOTALLED:
-            totals[f"{each.what}:{each.name}" if each.name else each.what.value] += n
-    for what, n in totals.items():
+    for what, n in totals_of(counts).items():
         add_to_total(connection, what, n)
 
 

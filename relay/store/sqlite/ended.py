@@ -3,21 +3,16 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from relay.event.outcome import BrowserState, Fate, FateReason
+from relay.event.outcome import BrowserState, Fate
 from relay.event.tally import Delivered, Leg, Topic, counts_of_delivered, counts_of_leg, outcome_of
-from relay.store.sqlite.counter import Counted, add_to_total, count, counted, of_fate
+from relay.store.rules import Counted, EndedEvent, Ending, Held, counted, of_fate, replayable
+from relay.store.sqlite.counter import add_to_total, count
 
 TAKE_OFF_QUEUE: Final = "DELETE FROM queue WHERE event = ?"
 
 ADD_FATE: Final = "INSERT INTO fate (event, fate, reason, detail, at_ms) VALUES (?, ?, ?, ?, ?)"
-
-# Not delivered (Meta has it) and not filtered (it was never meant to be sent).
-REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN)
-
-# Nobody vouches for these; whoever wants to send them all the same has to say so.
-REPLAYABLE_BY_NAME: Final = (*REPLAYABLE, Fate.QUARANTINED)
 
 # The two ways to name ended events. Both go forward by row id: a replayed event that soon ends the same way
 # is not taken twice.
@@ -67,30 +62,6 @@ VALUES (?1, ?2, ?3, (
     WHERE attempt_event.event = ?1 AND coalesce(attempt.outcome, '') NOT IN ('reject', 'park')
 ))
 """
-
-
-class Held(NamedTuple):
-    """A waiting event, with what its counters are kept by."""
-
-    row_id: int
-    site: str
-    event_name: str
-
-
-class Ending(NamedTuple):
-    event: Held
-    fate: Fate
-    reason: FateReason
-    detail: str | None = None
-
-
-class EndedEvent(NamedTuple):
-    row_id: int
-    site: str
-    event_name: str
-    pixel: str
-    fate: str
-    at_ms: int
 
 
 def end(
@@ -144,11 +115,6 @@ def recount(connection: sqlite3.Connection, event: Held, before: Leg | None) -> 
         for each in counted(event.site, event.event_name, counts_of_leg(leg, sent_ms)):
             counts[each] += sign
     count(connection, counts, at_ms)
-
-
-def replayable(fate: Fate | None) -> tuple[Fate, ...]:
-    """The fates that a replay of this one takes back; None: of whatever there is."""
-    return REPLAYABLE if fate is None else tuple(each for each in REPLAYABLE_BY_NAME if each is fate)
 
 
 def replay_bite(

@@ -8,9 +8,7 @@ import msgspec
 
 from relay.event.families import FamilyPath
 from relay.store.protocol import FamilyCount
-
-HOUR_MS: Final = 3_600_000
-NONE: Final = "none"
+from relay.store.rules import HOUR_MS, NO_FAMILY
 
 ADD: Final = """
 INSERT INTO address_family (hour_ms, site, page, token, sent, n) VALUES (?, ?, ?, ?, ?, ?)
@@ -32,7 +30,7 @@ def count_path(
 ) -> None:
     """`n` is -1 where an event has been counted and now goes another way."""
     hour_ms = received_ms - received_ms % HOUR_MS
-    connection.execute(ADD, (hour_ms, site, *(family or NONE for family in path), n))
+    connection.execute(ADD, (hour_ms, site, *(family or NO_FAMILY for family in path), n))
 
 
 def families(connection: sqlite3.Connection, *, since_ms: int, site: str | None) -> list[FamilyCount]:
@@ -52,4 +50,4 @@ def _counts(rows: Iterable[sqlite3.Row]) -> list[FamilyCount]:
 
 
 def _family(text: str) -> str | None:
-    return None if text == NONE else text
+    return None if text == NO_FAMILY else text

@@ -1,15 +1,16 @@
 """An event that both a page and a server post: what is known of it, and what the other side's post adds."""
 
 import sqlite3
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from relay.event.outcome import ASLEEP, UNREPORTED, BrowserState, FateReason
-from relay.event.pairing import Completed, Known, complete
+from relay.event.pairing import Completed
 from relay.event.records import OutboxEvent
-from relay.store.sqlite.checksum import checksum, is_intact
-from relay.store.sqlite.ended import EndedEvent, put_back
+from relay.store.checksum import checksum, is_intact
+from relay.store.rules import EndedEvent, KnownHalf
+from relay.store.sqlite.ended import put_back
 
 FACTS: Final = """
 SELECT key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc
@@ -38,38 +39,6 @@ UPDATE visitor SET client_ip_address = ?, client_user_agent = ?, crc = ? WHERE e
 MOVE_DUE: Final = "UPDATE queue SET due_ms = ? WHERE event = ?"
 
 RENEW_HOLD: Final = "UPDATE leg SET not_before_ms = ?, crc = ? WHERE event = ? AND seq = ?"
-
-
-class KnownHalf(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the store, as far as another post of it may change it. Rows come without their checksums."""
-
-    row_id: int
-    seq: int  # of the last report on the browser half
-    state: BrowserState
-    leg: tuple[Any, ...]  # that report's row
-    facts: tuple[Any, ...]  # the event's row
-    visitor: tuple[str | None, str | None]
-    due_ms: int | None  # None: not held
-    end: EndedEvent | None
-    asleep: FateReason | None  # why it has ended, where the other side may take that back
-
-    def completed_by(self, event: OutboxEvent) -> Completed | None:
-        """None where it has been sent or has ended for good, and where the post says nothing new."""
-        if self.due_ms is None and self.asleep is None:
-            return None
-        *_, event_time_ms, received_ms, server_event, why = self.facts
-        known = Known(
-            server_event=server_event,
-            why=msgspec.json.decode(why),
-            event_time_ms=event_time_ms,
-            client_ip_address=self.visitor[0],
-            client_user_agent=self.visitor[1],
-            state=self.state,
-            leg_hold_ms=self.leg[-1] or received_ms,
-            due_ms=self.due_ms,
-            asleep=self.asleep,
-        )
-        return complete(known, event)
 
 
 def read_half(connection: sqlite3.Connection, row_id: int) -> KnownHalf | None:

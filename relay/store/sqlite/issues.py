@@ -5,14 +5,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from relay.event.issue import IssueKind
-from relay.event.records import OutboxEvent
 from relay.store.protocol import Issue, IssueSeen
-
-# Event names and places come from pages, which anybody can imitate: a site has this many rows and no more.
-ISSUES_MAX: Final = 500
-
-# No kind takes the room of the others: places of refused posts are whatever a stranger writes.
-OF_A_KIND_MAX: Final = 100
+from relay.store.rules import ISSUES_MAX, OF_A_KIND_MAX
 
 SEEN_AGAIN: Final = """
 UPDATE issue SET event_id = ?5, sample = ?6, last_ms = max(last_ms, ?7), n = n + 1
@@ -36,13 +30,6 @@ ORDER BY last_ms DESC, site, kind, event_name, place
 """
 
 FORGET_ISSUES: Final = "DELETE FROM issue WHERE last_ms <= ?"
-
-
-def sightings(event: OutboxEvent) -> Iterable[IssueSeen]:
-    return (
-        IssueSeen(event.site, finding.kind, event.event_name, finding.place, event.event_id, finding.sample)
-        for finding in event.findings
-    )
 
 
 def note(connection: sqlite3.Connection, seen: Iterable[IssueSeen], now_ms: int) -> None:

@@ -13,10 +13,11 @@ import msgspec
 from relay.errors import LeaseLost
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.tally import Topic, error_name
+from relay.store.checksum import is_intact
 from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
-from relay.store.sqlite.checksum import is_intact
-from relay.store.sqlite.counter import Counted, count
-from relay.store.sqlite.ended import Ending, Held, end
+from relay.store.rules import BLAMELESS, Counted, Ending, Held
+from relay.store.sqlite.counter import count
+from relay.store.sqlite.ended import end
 
 # The oldest free row of each pixel, found by stepping from pixel to pixel through the index: one step per
 # pixel, however many rows wait behind it. The queries that begin so are made of constants only (S608).
@@ -114,12 +115,10 @@ ADD_ATTEMPT_EVENT: Final = "INSERT INTO attempt_event (attempt, event) VALUES (?
 
 COUNT_ATTEMPT: Final = "UPDATE queue SET attempts = attempts + 1 WHERE event = ?"
 
-# A refused batch says nothing about each of its events, and a bad token nothing about any.
 UNCOUNT_ATTEMPT: Final = """
 UPDATE queue SET attempts = attempts - 1
 WHERE lease = :lease AND event IN (SELECT event FROM attempt_event WHERE attempt = :attempt)
 """
-BLAMELESS: Final = (AttemptOutcome.REJECT, AttemptOutcome.PARK)
 
 # An attempt is closed once: what a lost lease's courier says later does not replace "ambiguous".
 CLOSE_ATTEMPT: Final = """

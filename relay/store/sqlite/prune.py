@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from relay.event.tally import Topic
+from relay.store.rules import DEDUP_MS
 from relay.store.sqlite.counter import counted_sites
 
 # A bite: what the writer removes between two groups of posts.
 BITE: Final = 500
-
-# Meta refuses older events; until then a key must be known, even where its receipt is already gone.
-DEDUP_MS: Final = 7 * 24 * 60 * 60 * 1000
 
 # Visitors are few: those that wait, and those of the last hours. So this walks them, and not all fates.
 OLD_VISITORS: Final = """

@@ -9,6 +9,7 @@ import msgspec
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, Json, PixelSeen, SeenAddress
 from relay.event.tally import Topic
+from relay.store.checksum import is_intact
 from relay.store.protocol import (
     Attempt,
     EventRow,
@@ -20,8 +21,7 @@ from relay.store.protocol import (
     StoredReceipt,
     Totals,
 )
-from relay.store.sqlite.checksum import is_intact
-from relay.store.sqlite.counter import FATE, REFUSED
+from relay.store.rules import FATE, REFUSED
 from relay.store.sqlite.outbox import oldest_waiting_ms
 
 LINE: Final = """

@@ -8,10 +8,7 @@ import msgspec
 
 from relay.event.report import Sighting
 from relay.store.protocol import SenderCount
-
-DAY_MS: Final = 86_400_000
-# Reports come from pages, which anybody can imitate: a site has this many rows a day and no more.
-SENDERS_MAX: Final = 300
+from relay.store.rules import DAY_MS, SENDERS_MAX
 
 SEEN_AGAIN: Final = """
 UPDATE sender SET last_ms = max(last_ms, ?7), pages = pages + 1, n = n + ?8

@@ -43,6 +43,7 @@ from relay.store.protocol import (
     StoredReceipt,
     Totals,
 )
+from relay.store.rules import replayable
 from relay.store.sqlite import (
     admit,
     counter,
@@ -180,7 +181,7 @@ class SqliteStore:
             (event_id, fate) for event_id in dict.fromkeys(event_ids)
         ]
         if not walks and (fate, since_ms, until_ms) != (None, None, None):
-            walks = [(None, each) for each in ended.replayable(fate)]
+            walks = [(None, each) for each in replayable(fate)]
         # What ends from now on is not meant: a replayed event that soon ends again is not taken twice.
         ended_ms = range(since_ms or 0, NO_END_MS if until_ms is None else min(until_ms, now_ms + 1))
         return sum([await self._replay(event_id, each, ended_ms, now_ms) for event_id, each in walks])

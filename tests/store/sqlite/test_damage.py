@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.event.outcome import BrowserState, Fate, FateReason
+from relay.store.checksum import Column, checksum, is_intact
 from relay.store.sqlite import SqliteStore
-from relay.store.sqlite.checksum import Column, checksum, is_intact
 from tests.store.samples import NOW_MS, claim, event, leg
 
 MARKED = b'{"event_name":"Purchase","event_id":"marked"}'

@@ -1,13 +1,12 @@
-"""A CRC per row: SQLite's own checks look at the structure of a page and not at the bytes of a payload."""
+"""A CRC per row: a database's own checks look at the structure of a page, if that, and not at a payload's bytes."""
 
-import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-# What SQLite can answer for a column, damaged or not: the checksum must be able to look at all of it.
+# What a database can answer for a column, damaged or not: the checksum must be able to look at all of it.
 Column: TypeAlias = str | bytes | int | float | None
 
 _encoder = msgspec.msgpack.Encoder()
@@ -18,5 +17,5 @@ def checksum(columns: Sequence[Column]) -> int:
     return zlib.crc32(_encoder.encode(columns))
 
 
-def is_intact(row: sqlite3.Row | Sequence[Column], crc: object) -> bool:
+def is_intact(row: Iterable[Column], crc: object) -> bool:
     return checksum(tuple(row)) == crc

@@ -1,0 +1,390 @@
+"""The door: each method of `Store`, handed to the writer, to a transaction or to a reader."""
+
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeVar
+
+from relay.clock import wall_clock_ms
+from relay.errors import StoreError, StoreFull
+from relay.event.outcome import Admission, Fate
+from relay.event.records import OutboxEvent
+from relay.event.report import Sighting
+from relay.event.tally import Topic
+from relay.settings import StoreSettings
+from relay.store.postgres import (
+    admit,
+    counter,
+    days,
+    ended,
+    families,
+    issues,
+    marks,
+    outbox,
+    person,
+    prune,
+    receipts,
+    senders,
+)
+from relay.store.postgres.counter import count_at
+from relay.store.postgres.database import Connection, Database
+from relay.store.postgres.schema import migrate
+from relay.store.postgres.writer import Post, Writer, refusals
+from relay.store.protocol import (
+    ORDER_MS,
+    STEP_KEPT_MS,
+    STEPS_MS,
+    AttemptResult,
+    Backlog,
+    Counts,
+    Decision,
+    Erased,
+    EventRow,
+    FamilyCount,
+    Filters,
+    Issue,
+    IssueSeen,
+    Lease,
+    Mark,
+    MarkKind,
+    PixelAttempt,
+    PixelState,
+    SenderCount,
+    StoredReceipt,
+    Totals,
+)
+from relay.store.rules import DAY_MS, Counted, replayable
+
+T = TypeVar("T")
+Forget = Callable[[Connection], Awaitable[int]]  # how many it forgot
+
+REPLAY_BITE: Final = 500
+NO_END_MS: Final = 2**62  # a clock that was set back has left fates in the future
+SHARDS: Final = 32  # of counts: two machines seldom share one, and one only costs them a wait
+READY_SECONDS: Final = 3.0
+PAGE: Final = 200
+
+
+class PostgresStore:
+    """A `Store` in a PostgreSQL database, for any number of processes: `async with await PostgresStore.open(url)`."""
+
+    def __init__(self, url: str, limits: StoreSettings, clock_ms: Callable[[], int]) -> None:
+        self._database = Database(url)
+        self._limits = limits
+        self._clock_ms = clock_ms
+        self._shard = secrets.randbelow(SHARDS)
+        self._days: set[int] = set()  # those that are known to have a place
+        self._writer = Writer(self._commit)
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        limits: StoreSettings = StoreSettings(),  # noqa: B008 - frozen
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> Self:
+        """Connect, and bring the database to the newest version.
+
+        Of the settings only `waiting_posts_max` is looked at. The clock only tells "held" from "due" in what is
+        read. Raises StoreError where the database cannot be used.
+        """
+        store = cls(url, limits, clock_ms)
+        try:
+            await store.prepare()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def prepare(self) -> None:
+        """Make the tables, where that is not done. Raises StoreError where the database cannot be used."""
+        await self._database.open()
+        async with self._database.session() as connection:
+            await migrate(connection)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await self._database.close()
+
+    async def admit(self, events: Sequence[OutboxEvent]) -> list[Admission]:
+        if self._writer.waiting >= self._limits.waiting_posts_max:
+            raise StoreFull(
+                "More posts wait for the database than [store] waiting_posts_max allows. Come back in a moment."
+            )
+        return await self._writer.write(Post(events))
+
+    async def count_refused(self, site: str, reason: str, now_ms: int) -> None:
+        await self._writer.write(Post((), (now_ms, Counted(site, "", Topic.REFUSED, reason))))
+
+    async def _commit(self, posts: Sequence[Post]) -> list[list[Admission]]:
+        """One transaction for all of them."""
+        wanted = {days.day_of(event.received_ms) for post in posts for event in post.events}
+        if not wanted <= self._days:
+            self._days = await days.make_days(self._database, wanted)
+
+        async def unit(connection: Connection) -> list[list[Admission]]:
+            answers = await admit.admit(connection, [post.events for post in posts], self._shard)
+            await count_at(connection, refusals(posts), self._shard)
+            return answers
+
+        return await self._database.write(unit)
+
+    async def claim(self, *, now_ms: int, lease_ms: int, limit: int, busy: frozenset[str]) -> Lease | None:
+        return await self._write(
+            outbox.claim, now_ms=now_ms, lease_ms=lease_ms, limit=limit, busy=busy, shard=self._shard
+        )
+
+    async def begin_attempt(self, lease: Lease, keys: Sequence[bytes], now_ms: int) -> int:
+        """As promised; raises LeaseLost where the lease no longer holds every key."""
+        return await self._write(outbox.begin_attempt, lease=lease, keys=keys, now_ms=now_ms)
+
+    async def settle(
+        self,
+        lease: Lease,
+        decisions: Sequence[Decision],
+        *,
+        now_ms: int,
+        attempt: tuple[int, AttemptResult] | None,
+    ) -> int:
+        return await self._write(
+            outbox.settle, lease=lease, decisions=decisions, now_ms=now_ms, attempt=attempt, shard=self._shard
+        )
+
+    async def park(self, lease: Lease, *, now_ms: int, attempt: tuple[int, AttemptResult]) -> None:
+        await self._write(outbox.park, lease=lease, now_ms=now_ms, attempt=attempt, shard=self._shard)
+
+    async def unpark(self, pixel: str) -> None:
+        await self._write(outbox.unpark, pixel=pixel)
+
+    async def next_due_ms(self, *, busy: frozenset[str]) -> int | None:
+        return await self._database.read(partial(outbox.next_due_ms, busy=busy))
+
+    async def clock_stepped(self, *, expected_ms: int, now_ms: int) -> None:
+        await self._write(outbox.clock_stepped, expected_ms=expected_ms, now_ms=now_ms)
+
+    async def recover(self, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
+        return await self._write(outbox.recover, now_ms=now_ms, on_unknown=on_unknown, shard=self._shard)
+
+    async def replay(
+        self,
+        *,
+        event_ids: Sequence[str] = (),
+        fate: Fate | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        now_ms: int,
+    ) -> int:
+        """As promised, in small bites, so that posts need not wait for the end of it."""
+        walks: list[tuple[str | None, Fate | None]] = [
+            (event_id, fate) for event_id in dict.fromkeys(event_ids) if "\0" not in event_id
+        ]
+        if not event_ids and (fate, since_ms, until_ms) != (None, None, None):
+            walks = [(None, each) for each in replayable(fate)]
+        # What ends from now on is not meant: a replayed event that soon ends again is not taken twice.
+        ended_ms = range(since_ms or 0, NO_END_MS if until_ms is None else min(until_ms, now_ms + 1))
+        return sum([await self._replay(event_id, each, ended_ms, now_ms) for event_id, each in walks])
+
+    async def _replay(self, event_id: str | None, fate: Fate | None, ended_ms: range, now_ms: int) -> int:
+        replayed, after = 0, 0
+        while True:
+            n, next_after = await self._write(
+                ended.replay_bite,
+                event_id=event_id,
+                fate=fate,
+                ended_ms=ended_ms,
+                after=after,
+                limit=REPLAY_BITE,
+                now_ms=now_ms,
+                shard=self._shard,
+            )
+            replayed += n
+            if next_after is None:
+                return replayed
+            after = next_after
+
+    async def find(self, event_id: str) -> list[StoredReceipt]:
+        return await self._database.read(partial(receipts.find, event_id=event_id, now_ms=self._clock_ms()))
+
+    async def recent(self, filters: Filters) -> list[EventRow]:
+        return await self._database.read(partial(receipts.recent, filters=filters, now_ms=self._clock_ms()))
+
+    async def event_names(self) -> list[str]:
+        return await self._database.read(receipts.event_names)
+
+    async def families(self, *, since_ms: int, site: str | None = None) -> list[FamilyCount]:
+        return await self._database.read(partial(families.families, since_ms=since_ms, site=site))
+
+    async def counts(
+        self, what: Topic, *, step_ms: int, since_ms: int, site: str | None = None
+    ) -> list[Counts]:
+        query = partial(counter.counts, what=what, step_ms=step_ms, since_ms=since_ms, site=site)
+        return await self._database.read(query)
+
+    async def mark(self, kind: MarkKind, subject: str, detail: str, *, now_ms: int) -> None:
+        await self._write(marks.mark, kind=kind, subject=subject, detail=detail, now_ms=now_ms)
+
+    async def marks(self, *, since_ms: int) -> list[Mark]:
+        return await self._database.read(partial(marks.marks, since_ms=since_ms))
+
+    async def latest(self, *, site: str | None = None, limit: int) -> list[StoredReceipt]:
+        query = partial(receipts.latest, site=site, limit=limit, now_ms=self._clock_ms())
+        return await self._database.read(query)
+
+    async def orders(self, keys: Sequence[bytes]) -> list[str]:
+        return await self._database.read(partial(receipts.orders, keys=keys))
+
+    async def backlog(self) -> list[Backlog]:
+        return await self._database.read(outbox.backlog)
+
+    async def attempts(self, *, limit: int) -> list[PixelAttempt]:
+        return await self._database.read(partial(receipts.attempts, limit=limit))
+
+    async def note(self, seen: IssueSeen, *, now_ms: int) -> None:
+        await self._write(issues.note_one, seen=seen, now_ms=now_ms)
+
+    async def resolve(self, issue: Issue, *, now_ms: int) -> bool:
+        return await self._write(issues.resolve, issue=issue, now_ms=now_ms)
+
+    async def parked(self) -> list[PixelState]:
+        return await self._database.read(receipts.parked)
+
+    async def totals(self) -> Totals:
+        return await self._database.read(receipts.totals)
+
+    async def issues(self) -> list[Issue]:
+        return await self._database.read(issues.issues)
+
+    async def note_senders(self, site: str, seen: Sequence[Sighting], now_ms: int) -> None:
+        await self._write(senders.note_senders, site=site, seen=seen, now_ms=now_ms)
+
+    async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
+        return await self._database.read(partial(senders.senders, since_ms=since_ms, site=site))
+
+    async def prune(
+        self,
+        *,
+        now_ms: int,
+        retention_ms: int,
+        address_ms: int,
+        counter_ms: int | None = None,
+        order_ms: int = ORDER_MS,
+    ) -> None:
+        """As promised, but for events: up to a day later, so that a day of them can go as a whole.
+
+        Keys are remembered for seven days at least, so that a late post stays a duplicate. Any process may do
+        this, and several at once.
+        """
+        counted_by_ms = now_ms - (retention_ms if counter_ms is None else counter_ms)
+        await self._forget_visitors(now_ms - address_ms)
+        await self._forget_days(now_ms - retention_ms)
+        forgetting: tuple[Forget, ...] = (
+            partial(prune.forget_attempts, by_ms=now_ms - retention_ms - prune.ATTEMPT_MS),
+            partial(prune.forget_keys, now_ms=now_ms, retention_ms=retention_ms),
+            *(
+                partial(
+                    prune.forget_counters,
+                    step_ms=step_ms,
+                    by_ms=max(counted_by_ms, now_ms - STEP_KEPT_MS.get(step_ms, now_ms)),
+                )
+                for step_ms in STEPS_MS
+            ),
+            partial(prune.forget_marks, by_ms=counted_by_ms),
+            partial(prune.forget_families, by_ms=counted_by_ms),
+            partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE),
+            partial(prune.forget_orders, by_ms=now_ms - order_ms),
+            partial(issues.forget_issues, by_ms=counted_by_ms),
+            prune.forget_done,
+        )
+        for forget in forgetting:
+            await self._repeat(forget)
+        self._days = await days.make_days(self._database, (days.day_of(now_ms), days.day_of(now_ms) + 1))
+
+    async def _forget_days(self, ended_by_ms: int) -> None:
+        for day in await self._database.read(days.kept_days):
+            if DAY_MS * (day + 1) > ended_by_ms:
+                return  # this one and all after it are younger
+            if await self._database.read(partial(prune.is_needed, day=day, ended_by_ms=ended_by_ms)):
+                late_ms = ended_by_ms - prune.GRACE_MS
+                await self._repeat(partial(prune.forget_events, day=day, ended_by_ms=late_ms))
+                continue
+            self._days.discard(day)
+            await self._write(prune.forget_replays, day=day)
+            await days.drop_days(self._database, [day])
+
+    async def erase(self, hashes: Sequence[str]) -> list[Erased]:
+        """As promised, bite after bite; then the days concerned are written anew."""
+        wanted = sorted(set(hashes))
+        were: Counter[tuple[str, str, str]] = Counter()
+        touched: set[int] = set()
+        after = 0
+        while row_ids := await self._database.read(
+            partial(person.mentions, hashes=wanted, after=after, limit=prune.BITE)
+        ):
+            for each in await self._write(person.erase, row_ids=row_ids):
+                were[each.site, each.pixel, each.was] += each.events
+            touched |= {row_id >> days.SEQUENCE_BITS for row_id in row_ids}
+            after = row_ids[-1]
+        if touched:
+            await self._rewrite(touched)
+        return [Erased(site=site, pixel=pixel, was=was, events=n) for (site, pixel, was), n in were.items()]
+
+    async def _rewrite(self, touched: set[int]) -> None:
+        """A deleted row stands in its page until somebody writes there."""
+        async with self._database.session() as connection:
+            await connection.execute("SET statement_timeout = 0")
+            for day in sorted(touched):
+                for table in days.DAILY:
+                    await connection.execute(f"VACUUM FULL {table}_{day}")
+            await connection.execute("RESET statement_timeout")
+
+    async def export(self, hashes: Sequence[str] | None) -> AsyncIterator[StoredReceipt]:
+        """Every receipt, or one person's, oldest first; nobody is disturbed."""
+        after = 0
+        while True:
+            chosen = person.every_id if hashes is None else partial(person.mentions, hashes=hashes)
+            row_ids = await self._database.read(partial(chosen, after=after, limit=PAGE))
+            page = partial(receipts.of_rows, row_ids=row_ids, now_ms=self._clock_ms())
+            for receipt in await self._database.read(page):
+                yield receipt
+            if len(row_ids) < PAGE:
+                return
+            after = row_ids[-1]
+
+    async def ready(self) -> bool:
+        """As promised: a small write was committed just now."""
+        try:
+            await self._database.write(_nothing, seconds=READY_SECONDS)
+            return True
+        except StoreError:
+            return False
+
+    async def _write(self, work: Callable[..., Awaitable[T]], **arguments: Any) -> T:
+        return await self._database.write(partial(work, **arguments))
+
+    async def _forget_visitors(self, ended_by_ms: int) -> None:
+        after = 0
+        while row_ids := await self._database.read(
+            partial(prune.old_visitors, after=after, ended_by_ms=ended_by_ms)
+        ):
+            await self._write(prune.forget_visitors, row_ids=row_ids, ended_by_ms=ended_by_ms)
+            after = row_ids[-1]
+
+    async def _repeat(self, forget: Forget) -> None:
+        """Bite after bite, with room between them for the posts that wait."""
+        while await self._database.write(forget):
+            pass
+
+
+async def _nothing(connection: Connection) -> None:
+    """Every transaction writes that it is done."""
