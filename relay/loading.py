@@ -17,6 +17,7 @@ from relay.errors import SettingsError
 from relay.settings import (
     AddressHosts,
     Delivery,
+    EventMapping,
     EventRules,
     Limits,
     Pixel,
@@ -39,6 +40,7 @@ _TABLES: Final[tuple[type[Section], ...]] = (
     Settings,
     Site,
     AddressHosts,
+    EventMapping,
     EventRules,
     Pixel,
     *SECTIONS.values(),

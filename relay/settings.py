@@ -24,6 +24,18 @@ Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
 SiteKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
 GraphVersion = Annotated[str, msgspec.Meta(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")]
 ConsentSource = Literal["google", "tcf", "gpp", "cookiebot", "onetrust", "usercentrics", "complianz", "wp"]
+CurrencyCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+ActionSourceName = Literal[
+    "email",
+    "website",
+    "app",
+    "phone_call",
+    "chat",
+    "physical_store",
+    "system_generated",
+    "business_messaging",
+    "other",
+]
 CountryCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")]
 
 
@@ -318,6 +330,64 @@ class EventRules(Section, frozen=True):
     ] = 0.0
 
 
+class EventMapping(Section, frozen=True):
+    """[site.mapping]: how Segment's and RudderStack's calls become Meta's events (docs/segment.md)."""
+
+    events: Annotated[
+        dict[str, str],
+        msgspec.Meta(
+            description='Your names of events, and the name that Meta gets for each; "" sends nothing.'
+        ),
+    ] = {}
+    page: Annotated[str, msgspec.Meta(description='The event that a page call becomes; "" for none.')] = (
+        "PageView"
+    )
+    identify: Annotated[
+        str, msgspec.Meta(description='The event that an identify call becomes; "" for none.')
+    ] = ""
+    screen: Annotated[str, msgspec.Meta(description='The event that a screen call becomes; "" for none.')] = (
+        ""
+    )
+    action_source: Annotated[
+        ActionSourceName, msgspec.Meta(description="action_source of events that name none.")
+    ] = "website"
+    external_id_field: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Path of external_id, such as properties.externalId; else userId, else anonymousId."
+        ),
+    ] = None
+    product_value_field: Annotated[
+        str, msgspec.Meta(description="Path of a product event's value; else properties.value.")
+    ] = "properties.price"
+    order_value_field: Annotated[
+        str | None,
+        msgspec.Meta(description="Path of an order's value; else properties.revenue, .total, .value."),
+    ] = None
+    purchase_currency: Annotated[
+        CurrencyCode | None,
+        msgspec.Meta(description="Currency of a Purchase that names none; left out, it is refused."),
+    ] = None
+    other_properties: Annotated[
+        bool,
+        msgspec.Meta(description="Pass properties that have no place of their own on in custom_data."),
+    ] = True
+    limited_data_use: Annotated[
+        bool,
+        msgspec.Meta(description="Send the three options below with events that bring none of their own."),
+    ] = False
+    data_processing_options: Annotated[
+        tuple[Literal["LDU"], ...],
+        msgspec.Meta(description='["LDU"] limits the data use, [] says explicitly that it is not limited.'),
+    ] = ("LDU",)
+    data_processing_options_country: Annotated[
+        int, msgspec.Meta(description="Meta's number of the country; 0: by the visitor's address.", ge=0)
+    ] = 0
+    data_processing_options_state: Annotated[
+        int, msgspec.Meta(description="Meta's number of the state; 0: by the visitor's address.", ge=0)
+    ] = 0
+
+
 class Site(Section, frozen=True):
     """[[site]]: one shop."""
 
@@ -369,6 +439,10 @@ class Site(Section, frozen=True):
         dict[str, EventRules],
         msgspec.Meta(description="Rules by event name; see below."),
     ] = {}
+    mapping: Annotated[
+        EventMapping,
+        msgspec.Meta(description="How calls in Segment's format become Meta's events; see below."),
+    ] = EventMapping()
     consent: Annotated[
         Literal["pixel", "required", "granted"],
         msgspec.Meta(

@@ -24,21 +24,26 @@ from relay.event.outcome import (
     CALL_SENTENCES,
     CALL_STATUS,
     FATE_SENTENCES,
+    IGNORED_SENTENCES,
     RATE_SENTENCES,
     REFUSAL_SENTENCES,
+    SEGMENT_SENTENCES,
+    SEGMENT_STATUS,
     AddressReason,
     BodyReason,
     BrowserState,
     CallReason,
     Fate,
     FateReason,
+    Ignored,
     RateReason,
     Refusal,
+    SegmentReason,
 )
 from relay.event.verdict import Profile
 from relay.loading import SECTIONS, load_settings, variables
 from relay.senders import SENDERS, Sender
-from relay.settings import AddressHosts, EventRules, Pixel, Section, Site
+from relay.settings import AddressHosts, EventMapping, EventRules, Pixel, Section, Site
 from relay.store.sqlite.file import migrate, migrations
 from relay.twin.app import create_twin
 from relay.web.health import NOT_READY
@@ -74,6 +79,8 @@ def default_of(field: msgspec.structs.FieldInfo) -> Any:
 
 
 def shown(default: Any) -> str:
+    if isinstance(default, Section):
+        return "as below"
     return "none" if default is None else f"`{msgspec.json.encode(default).decode()}`"
 
 
@@ -85,7 +92,7 @@ def test_every_setting_is_documented_with_its_default_its_variable_and_its_sente
         assert [f"`{field}`", default, f"`{variable}`", sentence] in documented
 
 
-@pytest.mark.parametrize("table", [Site, EventRules, AddressHosts, Pixel])
+@pytest.mark.parametrize("table", [Site, EventRules, EventMapping, AddressHosts, Pixel])
 def test_every_key_of_a_site_and_a_pixel_is_documented(table: type[Section]) -> None:
     documented = rows("settings")
     for name, default, sentence in described(table):
@@ -93,7 +100,7 @@ def test_every_key_of_a_site_and_a_pixel_is_documented(table: type[Section]) -> 
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    tables: list[type[Section]] = [*SECTIONS.values(), Site, EventRules, AddressHosts, Pixel]
+    tables: list[type[Section]] = [*SECTIONS.values(), Site, EventRules, EventMapping, AddressHosts, Pixel]
     known = {f"`{name}`" for table in tables for name, _, _ in described(table)}
     others = {"`RELAY_CONFIG`", "`COUNTERFOIL_CHROMIUM`", "setting", "variable"}
     assert {row[0] for row in rows("settings")} - others == known
@@ -126,6 +133,22 @@ def test_every_refusal_of_an_address_token_is_documented_with_what_to_do(reason:
     (row,) = [row for row in rows("refusals") if row[0] == f"`{reason}`"]
     assert row[1:3] == [str(ADDRESS_STATUS[reason]), ADDRESS_SENTENCES[reason]]
     assert row[3]
+
+
+@pytest.mark.parametrize("reason", list(SegmentReason))
+def test_every_refusal_of_a_post_in_segments_format_is_documented_with_what_to_do(
+    reason: SegmentReason,
+) -> None:
+    (row,) = [row for row in rows("refusals") if row[0] == f"`{reason}`"]
+    assert row[1:3] == [str(SEGMENT_STATUS[reason]), SEGMENT_SENTENCES[reason]]
+    assert row[3]
+
+
+@pytest.mark.parametrize("reason", list(Ignored))
+def test_every_reason_for_a_message_to_be_no_event_is_documented(reason: Ignored) -> None:
+    (row,) = [row for row in rows("refusals") if row[0] == f"`{reason}`"]
+    assert row[1] == IGNORED_SENTENCES[reason]
+    assert row[2]
 
 
 @pytest.mark.parametrize("reason", list(Refusal))

@@ -216,6 +216,19 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
 }
 
 
+class Ignored(StrEnum):
+    """Why a message in Segment's format, which is in order, is no event. Nothing of it was stored."""
+
+    NOT_MAPPED = "not_mapped"
+    SWITCHED_OFF = "switched_off"
+
+
+IGNORED_SENTENCES: Final[dict[Ignored, str]] = {
+    Ignored.NOT_MAPPED: "The site sends nothing for this call or this name. Name an event for it in [site.mapping].",
+    Ignored.SWITCHED_OFF: "The call's own integrations keep it from Meta's server side.",
+}
+
+
 class BodyReason(StrEnum):
     """Why a post was refused as a whole. Nothing of it was stored."""
 
@@ -298,6 +311,43 @@ CALL_SENTENCES: Final[dict[CallReason, str]] = {
     CallReason.CALL_ENCODED: "Send the body uncompressed, without Content-Encoding.",
     CallReason.CALL_WITHOUT_EVENTS: '"events" must be a list with at least one event.',
     CallReason.CALL_TOO_MANY_EVENTS: "One call may carry 1,000 events. Send the rest in another.",
+}
+
+
+class SegmentReason(StrEnum):
+    """Why a post in Segment's format was refused as a whole. Nothing of it was stored."""
+
+    UNKNOWN_WRITE_KEY = "unknown_write_key"
+    SECRET_KEY_IN_BROWSER = "secret_key_in_browser"  # noqa: S105 - a reason
+    BATCH_TOO_LARGE = "batch_too_large"
+    BATCH_NOT_READABLE = "batch_not_readable"
+    NO_MESSAGES = "no_messages"
+    TOO_MANY_MESSAGES = "too_many_messages"
+    MESSAGES_REFUSED = "messages_refused"
+
+
+SEGMENT_STATUS: Final[dict[SegmentReason, int]] = {
+    SegmentReason.UNKNOWN_WRITE_KEY: 401,
+    SegmentReason.SECRET_KEY_IN_BROWSER: 403,
+    SegmentReason.BATCH_TOO_LARGE: 413,
+    SegmentReason.BATCH_NOT_READABLE: 400,
+    SegmentReason.NO_MESSAGES: 400,
+    SegmentReason.TOO_MANY_MESSAGES: 413,
+    SegmentReason.MESSAGES_REFUSED: 400,
+}
+
+SEGMENT_SENTENCES: Final[dict[SegmentReason, str]] = {
+    SegmentReason.UNKNOWN_WRITE_KEY: (
+        "The write key is not one of this relay's. Pages use the site's key, servers its secret write key."
+    ),
+    SegmentReason.SECRET_KEY_IN_BROWSER: (
+        "A page sent the site's secret write key. Put the site's public key there, and make a new secret one."
+    ),
+    SegmentReason.BATCH_TOO_LARGE: "The body is larger than 1 MiB, or than 4 MiB once unpacked. Send less per batch.",
+    SegmentReason.BATCH_NOT_READABLE: "The body must be a JSON object in UTF-8, plain or as gzip.",
+    SegmentReason.NO_MESSAGES: '"batch" must be a list with at least one message.',
+    SegmentReason.TOO_MANY_MESSAGES: "One batch may carry 1,000 messages. Send the rest in another.",
+    SegmentReason.MESSAGES_REFUSED: 'Every message of the post was refused; "refused" has the reason of each.',
 }
 
 

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from relay import __version__
 from relay.event.records import Json
 from relay.web.errors import Error
-from relay.web.operations import HTML, JSON, OPERATIONS, Needs, Operation, Reply
+from relay.web.operation import HTML, JSON, Needs, Operation, Reply
+from relay.web.operations import OPERATIONS
 
 REF: Final = "#/components/schemas/{name}"
 RETRIED: Final = (429, 503)  # with Retry-After
@@ -24,6 +25,7 @@ SECURITY: Final[dict[Needs, list[dict[str, list[str]]]]] = {
     "session": [{"session": []}, {"secureSession": []}],
     "doctor": [{"doctor": []}],
     "server": [{"server": []}],
+    "write_key": [{"writeKey": []}, {}],  # in the body too
 }
 SCHEMES: Final[Json] = {
     "session": {"type": "apiKey", "in": "cookie", "name": "counterfoil", "description": "Over plain http."},
@@ -34,6 +36,11 @@ SCHEMES: Final[Json] = {
         "description": "Where public_url is https.",
     },
     "server": {"type": "http", "scheme": "bearer", "description": "One of the site's write keys."},
+    "writeKey": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "A server's secret write key, or a page's site key, for user; no password.",
+    },
     "doctor": {"type": "http", "scheme": "bearer", "description": "Signed with the relay's own key."},
 }
 ORIGIN: Final[Json] = {

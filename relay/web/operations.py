@@ -3,8 +3,7 @@
 A new route needs an entry here; `tests/test_docs.py` holds the two lists together.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -18,60 +17,27 @@ from relay.web.addresses import AddressReport
 from relay.web.health import NOT_READY, Health
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
+from relay.web.operation import (
+    HTML,
+    JSON,
+    NONE,
+    SCRIPT,
+    TEXT,
+    Operation,
+    Parameter,
+    Reasons,
+    Reply,
+    by_status,
+)
 from relay.web.posted import EXAMPLE, PostedEvents
 from relay.web.posted_server import SERVER_EXAMPLE, PostedServerEvents
 from relay.web.radar import RadarReport
 from relay.web.receipt_view import ReceiptsOfEvent
 from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
 from relay.web.scope import RANGES, USUAL
+from relay.web.segment_operations import segment_operations
 from relay.web.server_events import ServerAnswer
 
-JSON: Final = "application/json"
-HTML: Final = "text/html"
-SCRIPT: Final = "text/javascript"
-
-Needs = Literal["nothing", "session", "doctor", "origin", "server"]
-Reasons = Mapping[int, tuple[str, ...]]  # status → the closed list of reasons it can come with
-NONE: Final[Reasons] = {}
-R = TypeVar("R", bound=str)
-
-
-class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the address; `schema` is JSON Schema."""
-
-    name: str
-    sentence: str
-    schema: Json
-    place: Literal["query", "path"] = "query"
-    required: bool = False
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer that is no error. `record` is what its JSON is made from."""
-
-    sentence: str
-    media_type: str | None = None
-    record: type | None = None
-    example: msgspec.Struct | None = None
-    headers: tuple[str, ...] = ()
-
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method at one address."""
-
-    method: Literal["get", "post", "options"]
-    path: str
-    summary: str
-    replies: dict[int, Reply]
-    parameters: tuple[Parameter, ...] = ()
-    body: type | None = None
-    body_types: tuple[str, ...] = ()
-    example: Json = {}  # of the body
-    errors: Reasons = NONE
-    needs: Needs = "nothing"
-
-
-TEXT: Final[Json] = {"type": "string"}
 COUNT: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 FILTERS: Final = (
     Parameter(name="site", sentence="Only this site's.", schema=TEXT),
@@ -107,15 +73,6 @@ PAGE: Final = Reply(sentence="A page for people.", media_type=HTML)
 SIGN_IN_FIRST: Final = Reply(
     sentence="Where a page was asked for: to the sign-in page.", headers=("Location",)
 )
-
-
-def by_status(status: Mapping[R, int], reasons: Sequence[R] | None = None) -> Reasons:
-    """The reasons of a closed list, or some of them, under the status that each is answered with."""
-    kept = list(status) if reasons is None else reasons
-    return {
-        code: tuple(str(reason) for reason in kept if status[reason] == code)
-        for code in sorted({status[reason] for reason in kept})
-    }
 
 
 def script(path: str, summary: str, *parameters: Parameter) -> Operation:
@@ -379,6 +336,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     view("/api/issues", "What looks wrong with the events.", IssueList),
     page("/radar", "Who else sends Meta events.", *SCOPE, errors=BAD_FILTER),
     view("/api/radar", "Who else sends Meta events.", RadarReport, *SCOPE, errors=BAD_FILTER),
+    *segment_operations("/v1"),
+    *segment_operations("/{prefix}/v1"),
     file("/static/css/{file}", "The console's styles.", "text/css"),
     file("/static/js/console/{file}", "The console's scripts.", SCRIPT),
 )

@@ -18,6 +18,8 @@ from relay.web import (
     receipts,
     report,
     script,
+    segment,
+    segment_settings,
     server_events,
     signin,
 )
@@ -58,6 +60,22 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/api/issues", signed_in(issues.issues_json), methods=["GET"]),
         Route("/radar", signed_in(radar.radar_page), methods=["GET"]),
         Route("/api/radar", signed_in(radar.radar_json), methods=["GET"]),
+        # Segment's and RudderStack's clients; last, since any prefix may stand before them
+        *segment_routes("/v1"),
+        *segment_routes("/{prefix:path}/v1"),
         Mount("/static/css", StaticFiles(directory=static / "css")),
         Mount("/static/js/console", StaticFiles(directory=static / "js" / "console")),
+    ]
+
+
+def segment_routes(root: str) -> list[BaseRoute]:
+    """What Segment's and RudderStack's clients ask below one root."""
+    host = root.removesuffix("/v1")
+    return [
+        Route(f"{root}/projects/{{key}}/settings", segment_settings.get_project_settings, methods=["GET"]),
+        Route(f"{root}/projects/{{key}}/settings", segment.preflight, methods=["OPTIONS"]),
+        Route(f"{host}/sourceConfig/", segment_settings.get_source_config, methods=["GET"]),
+        Route(f"{host}/sourceConfig/", segment.preflight, methods=["OPTIONS"]),
+        Route(f"{root}/{{call}}", segment.post_messages, methods=["POST"]),
+        Route(f"{root}/{{call}}", segment.preflight, methods=["OPTIONS"]),
     ]

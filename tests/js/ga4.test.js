@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import start, { map, mapUser, read } from '../../static/js/snippet/ga4.js';
 
@@ -141,3 +142,16 @@ test('what was pushed before is taken, what is pushed later too, and a bad push 
   assert.deepEqual(calls[0][3], { eventID: undefined, userData: { em: 'a@b.example' } });
   assert.equal(page.dataLayer.length, 5);
 });
+
+/** @type {{about: string, push: any, choices: {list?: string, custom?: boolean, item_id?: string}, mapped: any}[]} */
+const ROWS = JSON.parse(readFileSync(new URL('data/ga4.json', import.meta.url), 'utf8'));
+
+// The relay's mapper in Python is held to the same rows by tests/event/test_ga4.py.
+for (const { about, push, choices, mapped } of ROWS)
+  test(`the row "${about}" is mapped as the relay explains it`, () => {
+    const [event, values] = read(push) || [''];
+    const user = (push[2] || push).user_data;
+    const found = map(event, values || {}, { ...choices, itemId: choices.item_id, userData: user && mapUser(user) });
+    const shown = found && { name: found.name, data: found.data, event_id: found.options.eventID ?? null, user_data: found.options.userData };
+    assert.deepEqual(shown ?? null, mapped);
+  });
