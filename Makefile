@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --extra postgres --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo setup dev test check e2e browser postgres js lock bench screenshots soak clean
+.PHONY: help demo setup dev test check e2e browser postgres js lock bench screenshots soak fuzz clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -69,6 +69,7 @@ lock: dev  ## renew requirements/*.txt from pyproject.toml
 	$(UV_COMPILE) --upgrade -o requirements/core.txt
 	$(UV_COMPILE) --extra browser --group build -c requirements/core.txt -o requirements/run.txt
 	$(UV_COMPILE) --extra browser --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(UV_COMPILE) --extra browser --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
 bench: dev  ## the measured claims, as ratios in one run
 	$(BIN)/python -m bench
@@ -81,6 +82,13 @@ soak: dev  ## each fault, a million held rows, ten minutes of load with faults, 
 	$(BIN)/python -m bench.backlog
 	$(BIN)/python -m bench.soak
 	$(BIN)/python -m bench.soak --kills 200
+
+$(VENV)/.fuzz-ready: requirements/fuzz.txt $(VENV)/.dev-ready
+	$(PIP) install --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+fuzz: $(VENV)/.fuzz-ready  ## over a million made-up inputs to every parser and every route: no crash, no 5xx
+	$(BIN)/python -m bench.fuzz
 
 clean:  ## remove what make has made
 	rm -rf $(VENV) node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis counterfoil-data test-output

@@ -86,6 +86,11 @@ class _Reader(HTMLParser):
         self.policies: list[str] = []
         self._in_script = False
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 - the library's signature
+        """`<![…` is a comment up to the next `>` in HTML; the library reads SGML, and gives up on what is none."""
+        end = self.rawdata.find(">", i)
+        return end + 1 if end >= 0 else len(self.rawdata)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in reversed(attrs)}  # the first of a name counts
         self._in_script = tag == "script"

@@ -17,8 +17,11 @@ from publicsuffixlist import PublicSuffixList
 
 from relay.event.normalise import APPENDIX
 
-# fb.<subdomain index>.<Unix milliseconds>.<payload>, and perhaps the parameter builder's mark.
-_COOKIE: Final = re.compile(rf"fb\.[0-9]+\.[0-9]+\.([A-Za-z0-9_-]{{1,500}})(?:\.{APPENDIX})?")
+# fb.<subdomain index>.<Unix milliseconds>.<payload>, and perhaps the parameter builder's mark. Strict: Meta refuses a
+# batch for one value that is none.
+_HEAD: Final = r"fb\.[0-9]\.[0-9]{10,13}\."
+_FBP: Final = re.compile(rf"{_HEAD}([0-9]{{1,20}})(?:\.{APPENDIX})?")
+_FBC: Final = re.compile(rf"{_HEAD}([A-Za-z0-9_-]{{1,500}})(?:\.{APPENDIX})?")
 _CLICK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,500}")
 _LABEL: Final = re.compile(r"[\w-]{1,63}")
 
@@ -46,8 +49,8 @@ def resolve_identity(
 
     What the snippet posted wins over the cookies of its request: it was read when the Pixel fired.
     """
-    fbp, why_fbp = _adopt(posted_fbp, cookies.get("_fbp"), "_fbp")
-    fbc, why_fbc = _adopt(posted_fbc, cookies.get("_fbc"), "_fbc")
+    fbp, why_fbp = _adopt(posted_fbp, cookies.get("_fbp"), "_fbp", _FBP)
+    fbc, why_fbc = _adopt(posted_fbc, cookies.get("_fbc"), "_fbc", _FBC)
     click_id, where = _click_id(url, referrer)
     if fbp is None:
         why_fbp += "; only the browser mints one, so that both halves carry the same"
@@ -84,16 +87,18 @@ def _public_suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def _adopt(posted: str | None, cookie: str | None, name: str) -> tuple[str | None, str]:
-    if posted and _COOKIE.fullmatch(posted):
+def _adopt(
+    posted: str | None, cookie: str | None, name: str, form: re.Pattern[str]
+) -> tuple[str | None, str]:
+    if posted and form.fullmatch(posted):
         return posted, BY_SNIPPET
-    if cookie and _COOKIE.fullmatch(cookie):
+    if cookie and form.fullmatch(cookie):
         return cookie, f"the {name} cookie of the request"
     return None, f"{name} was malformed and is ignored" if posted or cookie else f"there was no {name}"
 
 
-def _payload(cookie: str | None) -> str | None:
-    parts = _COOKIE.fullmatch(cookie or "")
+def _payload(fbc: str | None) -> str | None:
+    parts = _FBC.fullmatch(fbc or "")
     return parts[1] if parts else None
 
 

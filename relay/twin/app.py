@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -68,7 +68,8 @@ def create_twin(
             Route("/{locale}/fbevents.js", _scripted(_fbevents), methods=["GET"]),
             Route("/{version}/{pixel}/events", _scripted(_graph), methods=["GET", "POST", "DELETE"]),
             Route("/{rest:path}", _nothing_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-        ]
+        ],
+        exception_handlers={ClientDisconnect: _hung_up},
     )
     app.router.redirect_slashes = False
     app.state.twin = Twin(
@@ -162,6 +163,11 @@ async def _nothing_here(request: Request) -> Response:
     if request.url.path.startswith("/v") and request.url.path[2:3].isdigit():
         return refusal(unknown_path(request))
     return Response("The twin serves nothing here.\n", 404, media_type="text/plain")
+
+
+async def _hung_up(_request: Request, _gone: Exception) -> Response:
+    """The sender left in the middle of its body: nobody reads this answer, and nothing was recorded."""
+    return Response(status_code=400)
 
 
 def _json(body: object, status: int = 200) -> Response:

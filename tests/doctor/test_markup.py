@@ -34,6 +34,11 @@ def test_addresses_are_relative_to_the_base() -> None:
     )
 
 
+def test_a_marked_section_is_a_comment_as_in_a_browser() -> None:
+    (script,) = markup("<![if IE]><script src=/c.js></script><![<script>").scripts
+    assert script.src == "https://shop.example/c.js"
+
+
 def test_what_is_no_address_stays_as_it_is() -> None:
     assert markup('<base href="http://[x"><script src="http://[">').scripts[0].src == "http://["
 

@@ -63,7 +63,7 @@ def test_a_new_click_id_keeps_its_case_and_takes_the_time_of_the_event(click_id:
     assert identity.fbc == f"fb.1.{NOW_MS}.{click_id}"
 
 
-@given(click_id=click_ids, mark=marks, index=st.integers(0, 9), time_ms=st.integers(0, 10**13))
+@given(click_id=click_ids, mark=marks, index=st.integers(0, 9), time_ms=st.integers(10**9, 10**13 - 1))
 def test_a_cookie_of_the_same_click_is_kept_to_the_letter(
     click_id: str, mark: str, index: int, time_ms: int
 ) -> None:
@@ -91,15 +91,32 @@ def test_a_mark_is_tolerated_and_kept(mark: str) -> None:
 
 @pytest.mark.parametrize(
     "malformed",
-    ["", "fb.1.1", "fb.1.x.y", "FB.1.1.y", "fb.1.1.a.b", "fb.1.1.a.ZZ", "fb.1.1.a b", "fb.1.1." + "a" * 501],
+    [
+        "",
+        "fb.1.1763859600000",
+        "fb.1.x.1",
+        "FB.1.1763859600000.1",
+        "fb.1.1763859600000.1.b",
+        "fb.1.1763859600000.1.ZZ",
+        "fb.1.1763859600000.1 2",
+        "fb.1.1763859600000." + "1" * 501,
+        "fb.12.1763859600000.1",
+        "fb.1.1.1",
+        "fb.1.17638596000000.1",
+    ],
 )
 def test_a_malformed_cookie_counts_as_absent(malformed: str) -> None:
     identity = resolve(posted_fbp=malformed, posted_fbc=malformed, cookies={"_fbp": malformed})
     assert (identity.fbp, identity.fbc) == (None, None)
 
 
+def test_an_fbp_has_digits_only_and_an_fbc_letters_too() -> None:
+    identity = resolve(posted_fbp="fb.1.1763859600000.GA1", posted_fbc="fb.1.1763859600000.IwAR-_0")
+    assert (identity.fbp, identity.fbc) == (None, "fb.1.1763859600000.IwAR-_0")
+
+
 def test_what_the_snippet_posted_wins_over_the_requests_cookies() -> None:
-    cookies = {"_fbp": "fb.1.1.2", "_fbc": "fb.1.1.old"}
+    cookies = {"_fbp": "fb.1.1763859600000.2", "_fbc": "fb.1.1763859600000.old"}
     identity = resolve(cookies=cookies, posted_fbp=FBP, posted_fbc=FBC)
     assert (identity.fbp, identity.fbc) == (FBP, FBC)
 
