@@ -200,7 +200,8 @@ def test_snippet_pins_the_script_by_its_hash(folder: Path) -> None:
 def test_snippet_prints_the_tag_the_stub_and_the_policy(folder: Path) -> None:
     said = counterfoil("snippet").stdout
     assert re.search(
-        r'<script async src="http://127\.0\.0\.1:\d+/c\.js" data-site="demo-shop"></script>', said
+        r'<script async src="http://127\.0\.0\.1:\d+/c\.js" data-site="demo-shop" data-radar="0.1"></script>',
+        said,
     )
     assert "window.counterfoil=window.counterfoil||function()" in said
     assert "script-src http://127.0.0.1:" in said

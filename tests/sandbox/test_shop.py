@@ -38,7 +38,10 @@ async def test_every_page_carries_the_pixel_and_the_tag(shop: httpx.AsyncClient,
     assert answer.status_code == 200
     assert '"http://127.0.0.1:8320/en_US/fbevents.js"' in answer.text
     assert "fbq('init',\"1234567890123456\");" in answer.text
-    assert '<script async src="http://127.0.0.1:8300/c.js" data-site="demo-shop"></script>' in answer.text
+    assert (
+        '<script async src="http://127.0.0.1:8300/c.js" data-site="demo-shop" data-radar="1"></script>'
+        in answer.text
+    )
 
 
 async def test_the_shop_lives_under_the_policy_that_shops_are_told_to_send(shop: httpx.AsyncClient) -> None:
