@@ -274,9 +274,12 @@ class Lab:
     def _sign_in(self) -> httpx.Client:
         """As the person who opens the link that `counterfoil sign-in` prints."""
         console = self._console_client()
-        link = make_sign_in_link(self.settings, ENVIRON, time.time())
+        link = self.sign_in_link()
         console.get(link.removeprefix(self.relay_url), follow_redirects=True).raise_for_status()
         return console
+
+    def sign_in_link(self) -> str:
+        return make_sign_in_link(self.settings, ENVIRON, time.time())
 
     def _console_client(self) -> httpx.Client:
         """The name resolves only in Chromium."""

@@ -77,6 +77,7 @@ def pages(sandbox: Sandbox, visitor: BrowserContext) -> dict[str, str]:
         "receipt": f"{console}/receipts/{receipt}",
         "addresses": f"{console}/addresses",
         "radar": f"{console}/radar",
+        "quality": f"{console}/quality",
         "issues": f"{console}/issues",
         "no such receipt": f"{console}/receipts/none",
         "sign-in without a code": f"{console}/sign-in",

@@ -221,6 +221,11 @@ class Delivery(Section, frozen=True):
         msgspec.Meta(description="Times that one event is sent again so; after that it ends as unknown."),
     ] = 5
 
+    quality_hours: Annotated[
+        Duration,
+        msgspec.Meta(description="Hours between two questions about Dataset Quality; 0: only when asked to."),
+    ] = 6.0
+
     def resends(self) -> int:
         """How often an event may be sent again of which nobody knows whether it was taken."""
         return self.resend_max if self.on_unknown == "resend" else 0

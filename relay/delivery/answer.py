@@ -47,7 +47,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, events: int) -> Answer:
     """The meaning of an answer to a call that carried `events` events. `headers` has lower-case keys."""
-    answer = _json_object(body)
+    answer = json_object(body)
     error = answer.get("error")
     if isinstance(error, dict):
         return _error(status, headers, error)
@@ -142,13 +142,13 @@ def _retry_after_ms(headers: Mapping[str, str]) -> Iterator[int]:
 
 def _usage_ms(headers: Mapping[str, str]) -> Iterator[int]:
     """How long the usage headers of a throttled answer close the door: one counts minutes, one seconds."""
-    for businesses in _json_object(headers.get("x-business-use-case-usage", "").encode()).values():
+    for businesses in json_object(headers.get("x-business-use-case-usage", "").encode()).values():
         for usage in businesses if isinstance(businesses, list) else ():
             if isinstance(usage, dict) and (
                 minutes := _whole_number(usage.get("estimated_time_to_regain_access"))
             ):
                 yield minutes * 60_000
-    account = _json_object(headers.get("x-ad-account-usage", "").encode())
+    account = json_object(headers.get("x-ad-account-usage", "").encode())
     if seconds := _whole_number(account.get("reset_time_duration")):
         yield seconds * 1_000
 
@@ -159,7 +159,7 @@ def _sentence(error: dict[str, Any]) -> str:
     return ": ".join(dict.fromkeys(text for text in words if text))[:MESSAGE_MAX]
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
     except (ValueError, RecursionError):  # not JSON, cut off, or nested to harm: it says nothing

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from relay import __version__
-from relay.delivery.answer import Answer, classify, without_token
+from relay.delivery.answer import Answer, classify, json_object, without_token
 from relay.event.outcome import AttemptOutcome
 from relay.event.records import Json
 from relay.settings import Delivery
@@ -17,6 +17,7 @@ from relay.store.protocol import AttemptResult
 
 ANSWER_MAX_BYTES: Final = 64 * 1024  # Graph's answers are a few hundred bytes
 TWIN_STATE_MAX_BYTES: Final = 1024 * 1024
+QUALITY_MAX_BYTES: Final = 1024 * 1024
 TWIN_SECONDS: Final = 2.0  # a receipt page waits for this
 
 _NEVER_WRITTEN: Final = (
@@ -38,6 +39,14 @@ class PixelAccess(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:  # a traceback or a log must not show the token
         return f"PixelAccess(id={self.id!r}, graph_version={self.graph_version!r})"
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """What a question to Graph came back with: an object, or what is in its way, with no token in it."""
+
+    answer: Json | None = None
+    result: AttemptResult  # as of a send; RECEIPT where there is an answer
+    retry_after_ms: int | None = None
 
 
 def call_seconds(delivery: Delivery) -> float:
@@ -77,6 +86,45 @@ class Graph:
             return _broken(AttemptOutcome.UNKNOWN, "The call was written and no whole answer came", error)
         return msgspec.structs.replace(answer, result=without_token(answer.result, token))
 
+    async def read_quality(self, access: PixelAccess, *, fields: str, agent_name: str | None) -> Read:
+        """Ask the Dataset Quality API about one pixel: of all senders, or of the one that `agent_name` begins."""
+        query = {"dataset_id": access.id, "fields": fields} | (
+            {"agent_name": agent_name} if agent_name else {}
+        )
+        return await self._get(access, "dataset_quality", query)
+
+    async def _get(self, access: PixelAccess, path: str, query: Mapping[str, str]) -> Read:
+        token = access.token or ""
+        try:
+            async with asyncio.timeout(call_seconds(self._delivery)):
+                read = await self._question(access, token, path, query)
+        except Exception as error:  # nothing was written, so it may be asked again
+            return Read(result=_broken(AttemptOutcome.RETRY, "No answer from Graph", error).result)
+        return msgspec.structs.replace(read, result=without_token(read.result, token))
+
+    async def _question(self, access: PixelAccess, token: str, path: str, query: Mapping[str, str]) -> Read:
+        connect, read = self._delivery.connect_timeout_seconds, self._delivery.read_timeout_seconds
+        async with self._client.stream(
+            "GET",
+            f"{self._url}/{access.graph_version}/{path}",
+            params=query,
+            headers=_headers(token),
+            timeout=httpx.Timeout(read, connect=connect, pool=connect),
+            follow_redirects=False,
+        ) as response:
+            body = await _bounded(response, QUALITY_MAX_BYTES)
+        answer = json_object(body)
+        status = response.status_code
+        if 200 <= status < 300 and answer and "error" not in answer:
+            return Read(
+                answer=answer, result=AttemptResult(outcome=AttemptOutcome.RECEIPT, http_status=status)
+            )
+        if 200 <= status < 300 and not answer:
+            said = f"HTTP {status} without an answer that could be read"
+            return Read(result=AttemptResult(outcome=AttemptOutcome.RETRY, http_status=status, message=said))
+        meaning = classify(status, response.headers, body, events=0)
+        return Read(result=meaning.result, retry_after_ms=meaning.retry_after_ms)
+
     async def twin_arrivals(self, event_id: str) -> Json | None:
         """What a Meta twin saw of this event_id; None where the other end is Meta, or says nothing."""
         return await self._ask_twin("state", {"event_id": event_id})
@@ -104,12 +152,7 @@ class Graph:
         await self._client.aclose()
 
     async def _post(self, access: PixelAccess, token: str, body: bytes, events: int) -> Answer:
-        headers = {
-            "authorization": f"Bearer {token}",
-            "content-type": "application/json",
-            "accept-encoding": "identity",  # a compressed answer could unpack to any size
-            "user-agent": f"counterfoil/{__version__}",
-        }
+        headers = _headers(token) | {"content-type": "application/json"}
         connect, read = self._delivery.connect_timeout_seconds, self._delivery.read_timeout_seconds
         async with self._client.stream(
             "POST",
@@ -121,6 +164,14 @@ class Graph:
         ) as response:
             answer = await _bounded(response, ANSWER_MAX_BYTES)
         return classify(response.status_code, response.headers, answer, events=events)
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {
+        "authorization": f"Bearer {token}",
+        "accept-encoding": "identity",  # a compressed answer could unpack to any size
+        "user-agent": f"counterfoil/{__version__}",
+    }
 
 
 async def _bounded(response: httpx.Response, limit: int) -> bytes:

@@ -13,6 +13,7 @@ import msgspec
 from relay.event.address import Family
 from relay.event.issue import IssueKind
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
+from relay.event.quality import QualityRecord
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
 from relay.event.report import Ids, Sighting
 from relay.event.tally import Topic
@@ -438,6 +439,14 @@ class Store(Protocol):
 
     async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
         """What pages told of other senders from the day (UTC) of `since_ms` on."""
+        ...
+
+    async def keep_quality(self, records: Sequence[QualityRecord]) -> None:
+        """Keep what Meta said; of one day (UTC), pixel and scope the latest."""
+        ...
+
+    async def quality(self, *, since_ms: int) -> list[QualityRecord]:
+        """What Meta said from the day (UTC) of `since_ms` on, oldest first."""
         ...
 
     async def prune(

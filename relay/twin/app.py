@@ -25,6 +25,7 @@ from relay.twin.events_manager import diagnostics_page, overview_page, styleshee
 from relay.twin.faults import Endpoint, Fault, FaultScript, perform
 from relay.twin.graph import receive_call, unknown_path
 from relay.twin.pixel import is_pixel_id, receive_pixel
+from relay.twin.quality import answer_quality
 from relay.twin.state import TwinState
 
 MAX_SCRIPT_BODY: Final = 256 * 1024
@@ -37,6 +38,7 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True):
     state: TwinState
     faults: FaultScript
     tokens: Mapping[str, str]
+    quality_readable: bool
     trust_forwarded_for: bool
 
 
@@ -45,12 +47,14 @@ def create_twin(
     clock_ms: Callable[[], int] = wall_clock_ms,
     same_source: SameSource = "keep",
     tokens: Mapping[str, str] | None = None,
+    quality_readable: bool = True,
     trust_forwarded_for: bool = False,
 ) -> Starlette:
     """The twin as an ASGI app, for one event loop.
 
     `same_source` is the dedup profiles' switch for two events of one source. `tokens` by pixel: where given,
-    other pixels and tokens are refused as Meta does; where not, any will do. `trust_forwarded_for` lets the
+    other pixels and tokens are refused as Meta does; where not, any will do. `quality_readable`: whether tokens
+    have the permission for the Dataset Quality API. `trust_forwarded_for` lets the
     last entry of X-Forwarded-For stand for the visitor, for a twin behind a proxy of its own.
     """
     app = Starlette(
@@ -66,6 +70,7 @@ def create_twin(
             Route("/tr", _scripted(_pixel), methods=["GET", "POST"]),
             Route("/signals/config/{pixel}", _scripted(_config), methods=["GET"]),
             Route("/{locale}/fbevents.js", _scripted(_fbevents), methods=["GET"]),
+            Route("/{version}/dataset_quality", _scripted(_quality), methods=["GET"]),
             Route("/{version}/{pixel}/events", _scripted(_graph), methods=["GET", "POST", "DELETE"]),
             Route("/{rest:path}", _nothing_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ],
@@ -76,6 +81,7 @@ def create_twin(
         state=TwinState(clock_ms=clock_ms, same_source=same_source),
         faults=FaultScript(),
         tokens=dict(tokens or {}),
+        quality_readable=quality_readable,
         trust_forwarded_for=trust_forwarded_for,
     )
     return app
@@ -106,6 +112,11 @@ async def _pixel(request: Request) -> Response:
 async def _graph(request: Request) -> Response:
     twin = _twin(request)
     return await receive_call(request, twin.state, twin.tokens)
+
+
+async def _quality(request: Request) -> Response:
+    twin = _twin(request)
+    return await answer_quality(request, twin.state, twin.tokens, readable=twin.quality_readable)
 
 
 async def _config(request: Request) -> Response:

@@ -42,7 +42,7 @@ async def receive_call(request: Request, state: TwinState, tokens: Mapping[str, 
     try:
         _check_path(request)
         fields, raw_data = await _read(request)
-        _check_token(request, fields, pixel, tokens)
+        check_token(request, fields, pixel, tokens)
         data = _events(raw_data)
         _check_events(data, state.clock_ms())
     except CallRefusedError as refused:
@@ -56,7 +56,7 @@ async def receive_call(request: Request, state: TwinState, tokens: Mapping[str, 
     return answer
 
 
-def _refuse(code: int, message: str, *, subcode: int | None = None) -> CallRefusedError:
+def refuse(code: int, message: str, *, subcode: int | None = None) -> CallRefusedError:
     kind = "GraphMethodException" if subcode == 33 else "OAuthException"
     return CallRefusedError(GraphError(code=code, subcode=subcode, message=message, type=kind))
 
@@ -65,13 +65,17 @@ def unknown_path(request: Request) -> GraphError:
     return GraphError(code=2500, message=f"Unknown path components: {request.url.path[:200]}")
 
 
-def _check_path(request: Request) -> None:
+def check_version(request: Request) -> None:
     """Versions outside of the served range are an unknown path, which is our choice of code."""
     match = _VERSION.fullmatch(request.path_params["version"])
     if not match or not OLDEST_VERSION <= int(match[1]) <= NEWEST_VERSION:
         raise CallRefusedError(unknown_path(request))
+
+
+def _check_path(request: Request) -> None:
+    check_version(request)
     if request.method != "POST":
-        raise _refuse(100, f"Unsupported {request.method.lower()} request.", subcode=33)
+        raise refuse(100, f"Unsupported {request.method.lower()} request.", subcode=33)
 
 
 async def _read(request: Request) -> tuple[Mapping[str, Any], object]:
@@ -84,9 +88,9 @@ async def _read(request: Request) -> tuple[Mapping[str, Any], object]:
             _json(body) if kind == "application/json" else last_wins(await form_fields(request.headers, body))
         )
     except BodyError as error:
-        raise _refuse(100, f"(#100) {error}") from error
+        raise refuse(100, f"(#100) {error}") from error
     if not isinstance(sent, Mapping):
-        raise _refuse(100, "(#100) The body must be a JSON object.")
+        raise refuse(100, "(#100) The body must be a JSON object.")
     fields = {**query, **{key: value for key, value in sent.items() if value is not None}}
     return fields, fields.get("data")
 
@@ -95,19 +99,19 @@ def _json(text: bytes | str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise _refuse(100, "(#100) Param data must be valid JSON.") from error
+        raise refuse(100, "(#100) Param data must be valid JSON.") from error
 
 
-def _check_token(request: Request, fields: Mapping[str, Any], pixel: str, tokens: Mapping[str, str]) -> None:
+def check_token(request: Request, fields: Mapping[str, Any], pixel: str, tokens: Mapping[str, str]) -> None:
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     token = bearer.strip() if scheme.lower() == "bearer" else fields.get("access_token")
     if not isinstance(token, str) or not token:
-        raise _refuse(104, "An access token is required to request this resource.")
+        raise refuse(104, "An access token is required to request this resource.")
     if tokens and not any(_equal(token, known) for known in tokens.values()):
-        raise _refuse(190, "Invalid OAuth access token - Cannot parse access token")
+        raise refuse(190, "Invalid OAuth access token - Cannot parse access token")
     if not is_pixel_id(pixel) or (tokens and not _equal(token, tokens.get(pixel, ""))):
         said = f"Object with ID '{pixel[:30]}' does not exist, or the token lacks permission for it."
-        raise _refuse(100, f"Unsupported post request. {said}", subcode=33)
+        raise refuse(100, f"Unsupported post request. {said}", subcode=33)
 
 
 def _equal(left: str, right: str) -> bool:
@@ -118,9 +122,9 @@ def _events(raw: object) -> list[object]:
     """data as a list, out of an array of objects, an array of JSON texts, or a JSON text of either."""
     data = _json(raw) if isinstance(raw, str) else raw
     if not isinstance(data, list) or not data:
-        raise _refuse(100, "(#100) The parameter data is required.")
+        raise refuse(100, "(#100) The parameter data is required.")
     if len(data) > MAX_EVENTS_PER_CALL:
-        raise _refuse(100, "(#100) Param data must hold at most 1000 events.")
+        raise refuse(100, "(#100) Param data must hold at most 1000 events.")
     return [_json(event) if isinstance(event, str) else event for event in data]
 
 
@@ -150,6 +154,7 @@ def _received(state: TwinState, version: str, pixel: str, event: Any, fields: Ma
         currency=_text(custom_data.get("currency")),
         via=version,
         test_event_code=_text(fields.get("test_event_code")),
+        partner_agent=_text(fields.get("partner_agent")),
         params=msgspec.Raw(msgspec.json.encode(event)),
     )
 

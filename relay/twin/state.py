@@ -35,6 +35,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None
     via: str  # browser: GET, POST urlencoded, POST multipart; server: the Graph version
     test_event_code: str | None = None
+    partner_agent: str | None = None
     params: msgspec.Raw
 
     def arrival(self) -> Arrival:

@@ -19,6 +19,7 @@ from relay.assets import find_assets
 from relay.clock import steady_clock_ms, wall_clock_ms
 from relay.delivery.courier import Courier
 from relay.delivery.graph import PixelAccess, open_graph
+from relay.delivery.quality import QualityPoll
 from relay.errors import StoreError
 from relay.loading import read_token
 from relay.settings import Settings
@@ -107,12 +108,18 @@ async def lifespan(
         )
         state.store, state.graph, state.courier = store, graph, courier
         state.courier_task = asyncio.create_task(courier.run())
+        state.quality_poll = QualityPoll(
+            store, graph, read_pixels, settings.delivery.quality_hours, state.clock_ms, random.random
+        )
+        polling = asyncio.create_task(state.quality_poll.run())
         pruning = asyncio.create_task(prune_regularly(store, settings, state.clock_ms))
         try:
             yield
         finally:
             state.draining = True
             pruning.cancel()
+            polling.cancel()
+            await asyncio.wait([polling])
             await courier.stop(settings.server.shutdown_seconds)
             await state.courier_task
             await graph.aclose()

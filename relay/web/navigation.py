@@ -17,6 +17,9 @@ class Group(NamedTuple):
 
 MENU: Final = (
     Group("Watch", (Entry("/receipts", "Receipts"),)),
-    Group("Understand", (Entry("/addresses", "Addresses"), Entry("/radar", "Radar"))),
+    Group(
+        "Understand",
+        (Entry("/addresses", "Addresses"), Entry("/radar", "Radar"), Entry("/quality", "Quality")),
+    ),
     Group("Keep going", (Entry("/issues", "Issues"),)),
 )

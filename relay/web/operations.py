@@ -31,6 +31,7 @@ from relay.web.operation import (
 )
 from relay.web.posted import EXAMPLE, PostedEvents
 from relay.web.posted_server import SERVER_EXAMPLE, PostedServerEvents
+from relay.web.quality import QualityReport
 from relay.web.radar import RadarReport
 from relay.web.receipt_view import ReceiptsOfEvent
 from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
@@ -336,6 +337,17 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     view("/api/issues", "What looks wrong with the events.", IssueList),
     page("/radar", "Who else sends Meta events.", *SCOPE, errors=BAD_FILTER),
     view("/api/radar", "Who else sends Meta events.", RadarReport, *SCOPE, errors=BAD_FILTER),
+    page("/quality", "What Meta says of the events.", *SCOPE, errors=BAD_FILTER),
+    Operation(
+        method="post",
+        path="/quality/ask",
+        summary="Ask Meta about the quality of the events now.",
+        parameters=SCOPE,
+        replies={303: Reply(sentence="Back to the page.", headers=("Location",))},
+        errors={**BAD_FILTER, 403: ("cross_site",)},
+        needs="session",
+    ),
+    view("/api/quality", "What Meta says of the events.", QualityReport, *SCOPE, errors=BAD_FILTER),
     *segment_operations("/v1"),
     *segment_operations("/{prefix}/v1"),
     file("/static/css/{file}", "The console's styles.", "text/css"),

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.event.issue import Severity
+from relay.event.quality import Share
 from relay.event.radar import VERDICT_WORDS, Verdict, fix_of, name_of, verdict_of
 from relay.event.report import PAGE
 from relay.settings import Settings
@@ -16,6 +17,7 @@ from relay.store.protocol import SenderCount, Store
 from relay.web.errors import JsonResponse
 from relay.web.headers import NO_STORE
 from relay.web.pages import show
+from relay.web.quality import PixelQuality, QualityReport, read_quality_report
 from relay.web.scope import read_scope
 
 DAY_MS: Final = 86_400_000
@@ -51,6 +53,26 @@ class RadarFinding(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[SenderEvents, ...]
 
 
+class SenderShare(msgspec.Struct, frozen=True, kw_only=True):
+    """One event name at Meta: all senders beside this relay."""
+
+    event_name: str
+    share: Share
+    sentence: str
+    coverage: float | None  # percent of the Pixel's events, by all senders
+    coverage_ours: float | None
+
+
+class AtMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """What the Dataset Quality API tells of one pixel's senders."""
+
+    pixel: str
+    site: str
+    asked_ms: int | None
+    problem: str | None
+    events: tuple[SenderShare, ...]
+
+
 class RadarReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the pages of the site, or of all, have told since `since_ms`."""
 
@@ -59,6 +81,7 @@ class RadarReport(msgspec.Struct, frozen=True, kw_only=True):
     pages: int  # that were looked at
     last_page_ms: int | None
     in_step: int  # Pixel requests that carried an id of ours
+    at_meta: tuple[AtMeta, ...]
     findings: tuple[RadarFinding, ...]  # what is still there first, the costly ones first
 
 
@@ -76,11 +99,17 @@ async def read_radar(request: Request) -> RadarReport:
     scope = read_scope(request)
     since_ms = request.app.state.clock_ms() - scope.range.length_ms
     rows = await store.senders(since_ms=since_ms, site=scope.site)
-    return report_of(rows, settings, site=scope.site, since_ms=since_ms)
+    quality = await read_quality_report(request)
+    return report_of(rows, settings, quality, site=scope.site, since_ms=since_ms)
 
 
 def report_of(
-    rows: Sequence[SenderCount], settings: Settings, *, site: str | None, since_ms: int
+    rows: Sequence[SenderCount],
+    settings: Settings,
+    quality: QualityReport,
+    *,
+    site: str | None,
+    since_ms: int,
 ) -> RadarReport:
     looked = [row for row in rows if row.sender == PAGE]
     last_page_ms = {row.site: row.last_ms for row in looked}
@@ -97,6 +126,7 @@ def report_of(
         pages=sum(row.pages for row in looked),
         last_page_ms=max(last_page_ms.values(), default=None),
         in_step=sum(row.count for row in rows if row.ids == "ours"),
+        at_meta=tuple(map(_at_meta, quality.pixels)),
         findings=tuple(sorted(findings, key=lambda each: (each.gone, list(Severity).index(each.severity)))),
     )
 
@@ -121,6 +151,25 @@ def _finding(
         last_ms=last_ms,
         pages=max(row.pages for row in told),
         events=_lines(told),
+    )
+
+
+def _at_meta(pixel: PixelQuality) -> AtMeta:
+    return AtMeta(
+        pixel=pixel.pixel,
+        site=pixel.site,
+        asked_ms=pixel.asked_ms,
+        problem=pixel.problem,
+        events=tuple(
+            SenderShare(
+                event_name=event.event_name,
+                share=event.share,
+                sentence=event.share_sentence,
+                coverage=event.coverage,
+                coverage_ours=event.coverage_ours,
+            )
+            for event in pixel.events
+        ),
     )
 
 

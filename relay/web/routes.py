@@ -14,6 +14,7 @@ from relay.web import (
     issues,
     openapi,
     origin,
+    quality,
     radar,
     receipts,
     report,
@@ -60,6 +61,9 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/api/issues", signed_in(issues.issues_json), methods=["GET"]),
         Route("/radar", signed_in(radar.radar_page), methods=["GET"]),
         Route("/api/radar", signed_in(radar.radar_json), methods=["GET"]),
+        Route("/quality", signed_in(quality.quality_page), methods=["GET"]),
+        Route("/quality/ask", signed_in(quality.ask_quality), methods=["POST"]),
+        Route("/api/quality", signed_in(quality.quality_json), methods=["GET"]),
         # Segment's and RudderStack's clients; last, since any prefix may stand before them
         *segment_routes("/v1"),
         *segment_routes("/{prefix:path}/v1"),

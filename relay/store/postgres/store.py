@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self, TypeVar
 from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission, Fate
+from relay.event.quality import QualityRecord
 from relay.event.records import OutboxEvent
 from relay.event.report import Sighting
 from relay.event.tally import Topic
@@ -25,6 +26,7 @@ from relay.store.postgres import (
     outbox,
     person,
     prune,
+    quality,
     receipts,
     senders,
 )
@@ -271,6 +273,12 @@ class PostgresStore:
     async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
         return await self._database.read(partial(senders.senders, since_ms=since_ms, site=site))
 
+    async def keep_quality(self, records: Sequence[QualityRecord]) -> None:
+        await self._write(quality.keep_quality, records=records)
+
+    async def quality(self, *, since_ms: int) -> list[QualityRecord]:
+        return await self._database.read(partial(quality.quality, since_ms=since_ms))
+
     async def prune(
         self,
         *,
@@ -302,6 +310,7 @@ class PostgresStore:
             partial(prune.forget_marks, by_ms=counted_by_ms),
             partial(prune.forget_families, by_ms=counted_by_ms),
             partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE),
+            partial(quality.forget_quality, by_ms=counted_by_ms),
             partial(prune.forget_orders, by_ms=now_ms - order_ms),
             partial(issues.forget_issues, by_ms=counted_by_ms),
             prune.forget_done,

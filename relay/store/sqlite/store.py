@@ -16,6 +16,7 @@ import msgspec
 from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission, Fate
+from relay.event.quality import QualityRecord
 from relay.event.records import OutboxEvent
 from relay.event.report import Sighting
 from relay.event.tally import Topic
@@ -54,6 +55,7 @@ from relay.store.sqlite import (
     outbox,
     person,
     prune,
+    quality,
     receipts,
     senders,
 )
@@ -268,6 +270,12 @@ class SqliteStore:
     async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
         return await self._file.readers.read(partial(senders.senders, since_ms=since_ms, site=site))
 
+    async def keep_quality(self, records: Sequence[QualityRecord]) -> None:
+        await self._writer.write(partial(quality.keep_quality, records=records))
+
+    async def quality(self, *, since_ms: int) -> list[QualityRecord]:
+        return await self._file.readers.read(partial(quality.quality, since_ms=since_ms))
+
     async def prune(
         self,
         *,
@@ -289,6 +297,7 @@ class SqliteStore:
         await self._repeat(partial(prune.forget_marks, by_ms=counted_by_ms))
         await self._repeat(partial(prune.forget_families, by_ms=counted_by_ms))
         await self._repeat(partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE))
+        await self._repeat(partial(quality.forget_quality, by_ms=counted_by_ms))
         await self._repeat(partial(prune.forget_orders, by_ms=now_ms - order_ms))
         await self._repeat(partial(issues.forget_issues, by_ms=counted_by_ms))
         await asyncio.to_thread(empty_wal, self._file.path)

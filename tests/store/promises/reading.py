@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from relay.event.issue import IssueKind
 from relay.event.outcome import Admission, BrowserState, Fate, FateReason
+from relay.event.quality import QualityRecord
 from relay.event.report import Sighting
 from relay.event.tally import Topic
 from relay.store.protocol import (
@@ -230,6 +231,30 @@ class Reading(Promises):
         assert len(await store.issues()) == 100
         await store.note(IssueSeen("shop", IssueKind.UNSIGNED, "Purchase", "", ""), now_ms=NOW_MS)
         assert len(await store.issues()) == 101
+
+    # Quality
+
+    async def test_of_a_day_the_last_word_of_meta_is_kept_by_pixel_and_scope(self, store: Store) -> None:
+        first, later = (
+            QualityRecord(pixel="111", scope="all", at_ms=NOW_MS + ms, problem=str(ms)) for ms in (0, 1)
+        )
+        ours = QualityRecord(pixel="111", scope="ours", at_ms=NOW_MS, problem=None)
+        other = QualityRecord(pixel="222", scope="all", at_ms=NOW_MS, problem=None)
+        await store.keep_quality([first, ours, other])
+        await store.keep_quality([later])
+        assert await store.quality(since_ms=NOW_MS) == [ours, other, later]
+
+    async def test_quality_is_read_from_a_day_on_and_forgotten_as_counts_are(self, store: Store) -> None:
+        days = [
+            QualityRecord(pixel="111", scope="all", at_ms=NOW_MS + day * DAY_MS, problem=None)
+            for day in range(3)
+        ]
+        await store.keep_quality(days)
+        assert await store.quality(since_ms=NOW_MS + DAY_MS) == days[1:]
+        await store.prune(
+            now_ms=NOW_MS + 9 * DAY_MS, retention_ms=DAY_MS, address_ms=DAY_MS, counter_ms=8 * DAY_MS
+        )
+        assert await store.quality(since_ms=0) == days[2:]
 
     # Other senders
 
