@@ -73,8 +73,9 @@ def test_no_event_s_text_becomes_script_or_markup(tmp_path: Path, context: Brows
         page = context.new_page()
         watched = Watched(page, (lab.relay_url, lab.graph_url))
         page.goto(make_sign_in_link(lab.settings, ENVIRON, time.time()))
-        page.wait_for_url("**/receipts")
+        page.wait_for_url(f"{lab.relay_url}/")
         for path in (
+            "/",
             "/receipts?limit=500",
             "/issues",
             "/addresses",

@@ -142,6 +142,18 @@ def parse_hop(text: str) -> Address | None:
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
+def proxy_at(peer: str | None) -> str | None:
+    """What to write into `trusted_proxies` for a peer that can be no visitor; None where it can be one."""
+    address = parse_hop(peer or "")
+    if address is None:
+        return None
+    if not is_public(address):
+        return str(address)
+    return next(
+        (name for name in NAMED_PROXIES if any(address in network for network in _networks(name))), None
+    )
+
+
 def is_public(address: Address) -> bool:
     """Whether it can be a visitor's on the internet. Documentation ranges count as public."""
     if any(address in network for network in _DOCUMENTATION):

@@ -27,7 +27,14 @@ from relay.event.records import (
     ServerSideEvent,
 )
 from relay.event.schedule import not_before_ms
-from relay.event.sentinel import fate_findings, half_findings, personal_findings, visitor_mark
+from relay.event.sentinel import (
+    fate_findings,
+    half_findings,
+    personal_findings,
+    request_findings,
+    unusable_findings,
+    visitor_mark,
+)
 from relay.event.signature import quarantine_reason
 from relay.settings import Delivery, EventRules, Settings, Site
 
@@ -83,6 +90,13 @@ def enrich(
     mark = visitor_mark(
         next(iter(signing_keys), ""), fbp=identity.fbp, address=address, user_agent=user_agent
     )
+    findings = (
+        *halves,
+        *personal_findings(removed),
+        *unusable_findings(hashed.unusable),
+        *request_findings(facts, connection, identity),
+        *fate_findings(fate_reason),
+    )
     return tuple(
         OutboxEvent(
             key=outbox_key(pixel, event.event_name, event.event_id, fate),
@@ -104,7 +118,7 @@ def enrich(
             fate_reason=fate_reason,
             order_key=order_key(pixel, event) if fate is None else None,
             visitor=mark,
-            findings=(*halves, *personal_findings(removed), *fate_findings(fate_reason)),
+            findings=findings,
         )
         for pixel in event.pixel_ids or site.pixel_ids()
     )

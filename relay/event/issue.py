@@ -24,6 +24,20 @@ class IssueKind(StrEnum):
     PERSONAL_DATA = "personal_data"
     UNSIGNED = "unsigned"
     ALTERED = "altered"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
+    REFUSED = "refused"
+    UNTRUSTED_PROXY = "untrusted_proxy"
+    CLOCK_AHEAD = "clock_ahead"
+    UNUSABLE_KEY = "unusable_key"
+    # Not noted event by event: what the relay's state and its counts show now.
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - the name of an issue
+    PIXEL_REFUSED = "pixel_refused"
+    REJECTED = "rejected"
+    LATE = "late"
+    SNIPPET_SILENT = "snippet_silent"
+    OTHER_FAMILY = "other_family"
+    PIXEL_BLOCKED = "pixel_blocked"
+    CONSENT_DENIED = "consent_denied"
 
 
 class Severity(StrEnum):
@@ -145,6 +159,119 @@ ISSUE_WORDS: Final[dict[IssueKind, IssueWords]] = {
         fix=(
             "Compare the key and the signed text (docs/signing.md). If both are right, somebody alters events "
             "on their way."
+        ),
+    ),
+    IssueKind.ORIGIN_NOT_ALLOWED: IssueWords(
+        title="A page's address is not on the list",
+        severity=Severity.HIGH,
+        sentence="Pages at the address named here post events, and the site does not list it. All of them are refused.",
+        fix="If the address is yours, add it to the site's origins in relay.toml and restart the relay.",
+    ),
+    IssueKind.REFUSED: IssueWords(
+        title="Events that cannot be sent",
+        severity=Severity.HIGH,
+        sentence=(
+            "These events lack something that Meta asks for, or hold something it does not take. Nothing was stored."
+        ),
+        fix="Mend the call on the page; docs/refusals.md has a line for each reason.",
+    ),
+    IssueKind.UNTRUSTED_PROXY: IssueWords(
+        title="Every visitor looks like your proxy",
+        severity=Severity.HIGH,
+        sentence=(
+            "Posts come through a proxy that forwards the visitor's address, and the relay was not told to believe it. "
+            "So no visitor's address, or the proxy's own, goes to Meta."
+        ),
+        fix="Name the proxy in [server] trusted_proxies, by its name or network (docs/addresses.md), and restart.",
+    ),
+    IssueKind.CLOCK_AHEAD: IssueWords(
+        title="Visitors' clocks run ahead",
+        severity=Severity.LOW,
+        sentence=(
+            "The browser's id says that it was made in the future, so the visitor's clock is wrong. The event's time "
+            "is measured by the relay's clock and is right all the same."
+        ),
+        fix="One visitor: nothing to do. Many: look at the relay's own clock (`counterfoil doctor`, chronyc tracking).",
+    ),
+    IssueKind.UNUSABLE_KEY: IssueWords(
+        title="Customer data that cannot be used",
+        severity=Severity.MEDIUM,
+        sentence=(
+            "The field named here holds a value that Meta could not match, so it was left out. The example shows the "
+            "value's shape: x for a letter, 9 for a digit."
+        ),
+        fix="Pass the field as docs/normalisation.md says; `counterfoil explain` shows what becomes of a value.",
+    ),
+    IssueKind.TOKEN_REFUSED: IssueWords(
+        title="Meta refuses the access token",
+        severity=Severity.HIGH,
+        sentence="The pixel is parked: its events wait here, up to seven days, and leave once the token is mended.",
+        fix=(
+            "In Events Manager, under the data set's settings, generate a new access token for the Conversions API. "
+            "Put it where token_env or token_file says, and restart the relay."
+        ),
+    ),
+    IssueKind.PIXEL_REFUSED: IssueWords(
+        title="Meta does not know this pixel, or hides it from this token",
+        severity=Severity.HIGH,
+        sentence="The pixel is parked: Graph answers that no such object exists for the token. Its events wait here.",
+        fix=(
+            "Compare the id in relay.toml with the data set's id in Events Manager. If it is right, the token belongs "
+            "to another business: generate one in the data set's own settings. Then restart the relay."
+        ),
+    ),
+    IssueKind.REJECTED: IssueWords(
+        title="Meta refuses events",
+        severity=Severity.HIGH,
+        sentence="Meta took the call and refused these events for good, with the words below.",
+        fix="Open one of the receipts: it shows what was sent and Meta's answer. Mend the page, then replay.",
+    ),
+    IssueKind.LATE: IssueWords(
+        title="Events wait longer than they should",
+        severity=Severity.MEDIUM,
+        sentence="The oldest event has been due for more than ten minutes. Nothing is lost; it goes when Meta answers.",
+        fix="Delivery shows the calls to Graph and their answers. Look at the relay's own way out to the internet.",
+    ),
+    IssueKind.SNIPPET_SILENT: IssueWords(
+        title="Pages load the snippet, and nothing is posted",
+        severity=Severity.HIGH,
+        sentence=(
+            "The relay has served its script to this site's pages and then heard nothing. Nearly always the page's "
+            "Content-Security-Policy lets the script load and blocks its posts."
+        ),
+        fix="Add the relay to connect-src, as the line below says; `counterfoil doctor` reads the page's policy.",
+    ),
+    IssueKind.OTHER_FAMILY: IssueWords(
+        title="The halves name addresses of two families",
+        severity=Severity.MEDIUM,
+        sentence=(
+            "The Pixel reaches Meta over IPv6 and the relay hears the same visitors over IPv4, so the addresses of the "
+            "two halves differ. Meta calls that a mismatched IP address."
+        ),
+        fix=(
+            "Give the relay's name an AAAA record; or set [site.address_hosts] ipv6, which brings a signed IPv6 "
+            "address to events that came over IPv4 (docs/addresses.md)."
+        ),
+    ),
+    IssueKind.PIXEL_BLOCKED: IssueWords(
+        title="Browsers block the Pixel",
+        severity=Severity.LOW,
+        sentence=(
+            "The Pixel's own request was blocked by the browser, an extension or the page's policy. The server's half "
+            "went alone, and counts alone."
+        ),
+        fix=(
+            "Content blockers stop it on a tenth to a third of visits, and that is the visitor's choice. Nearly all: "
+            "let connect.facebook.net and www.facebook.com into the page's Content-Security-Policy."
+        ),
+    ),
+    IssueKind.CONSENT_DENIED: IssueWords(
+        title="Visitors who did not consent",
+        severity=Severity.LOW,
+        sentence="Consent was denied or never given, so neither half was sent and nothing but this count was kept.",
+        fix=(
+            "Nothing is broken. If it is nearly everybody, see that the page's consent tool is the one that the site "
+            "names in consent_source (docs/consent.md)."
         ),
     ),
 }

@@ -20,6 +20,9 @@ from relay.event.places import CA_PROVINCES, NAMESAKES, US_STATES, country_code,
 # A year that no customer is born in yet. Shops have no customers younger than 13, so it may stay for long.
 BIRTH_YEAR_MAX: Final = 2027
 BIRTH_YEAR_MIN: Final = 1800
+UNUSABLE: Final = "unusable: "
+SHAPE_MAX: Final = 32
+_PLAIN: Final = frozenset(" @.,;:+-_/()#'\"")
 PHONE_DIGITS: Final = range(7, 16)  # E.164 ends at 15
 
 # The mark that Meta's parameter builder leaves behind a value: a language, or eight characters.
@@ -68,6 +71,9 @@ class HashedUserData(msgspec.Struct, frozen=True, kw_only=True):
 
     hashed: dict[str, list[str]]
     why: dict[str, str]
+    unusable: dict[
+        str, str
+    ] = {}  # keys of which nothing is sent → the shape of the last value, and the reason
 
 
 def normalise(field: str, value: str, country: str | None = None) -> Normalised:
@@ -101,13 +107,31 @@ def hash_user_data(user_data: Mapping[str, Sequence[str]], default_country: str 
     own_country = next(filter(None, map(country_code, user_data.get("country", ()))), None)
     hashed: dict[str, list[str]] = {}
     why: dict[str, str] = {}
+    unusable: dict[str, str] = {}
     for field, values in user_data.items():
         results = [normalise(field, value, own_country or default_country) for value in values]
         if sent := list(dict.fromkeys(result.sent for result in results if result.sent is not None)):
             hashed[field] = sent
         if results:
             why[field] = "; ".join(dict.fromkeys(result.why for result in results))
-    return HashedUserData(hashed=hashed, why=why)
+        if not sent and results and results[-1].why.startswith(UNUSABLE):
+            unusable[field] = f"{shape(values[-1])}: {results[-1].why.removeprefix(UNUSABLE)}"
+    return HashedUserData(hashed=hashed, why=why, unusable=unusable)
+
+
+def shape(value: str) -> str:
+    """What a value looks like, with nothing of what it says: x for a letter, 9 for a digit, at most 32 of them."""
+    masked = "".join(
+        "x"
+        if character.isalpha()
+        else "9"
+        if character.isdigit()
+        else character
+        if character in _PLAIN
+        else "?"
+        for character in value[:SHAPE_MAX]
+    )
+    return f"{masked}…" if len(value) > SHAPE_MAX else masked
 
 
 def _hash(normalized: str, why: str) -> Normalised:

@@ -4,20 +4,24 @@ Compares within an event (its two halves) and between the posts of one event_id.
 comparisons; nothing is kept in memory, and a visitor is remembered as a keyed hash only.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from relay.event.address import ClientAddress, proxy_at
 from relay.event.fields import plain_number
+from relay.event.identity import Identity
 from relay.event.issue import Finding, IssueKind
 from relay.event.outcome import FateReason
-from relay.event.records import BrowserEvent, OutboxEvent
+from relay.event.records import BrowserEvent, OutboxEvent, RequestFacts
+from relay.event.tally import made_at_ms
 
 MARK_BYTES: Final = 8
 MARKS_MAX: Final = 4  # visitors remembered per event
 VISITORS: Final = 3  # from which on an id is shared: a visitor may lose the cookies between two posts
+CLOCK_AHEAD_MS: Final = 600_000  # further than clocks that are kept at all ever are
 RELOADED_MS: Final = 3_600_000  # a late post of the same moment has the same event time, whenever it comes
 
 _OF_FATE: Final = {
@@ -70,6 +74,25 @@ def half_findings(event: BrowserEvent) -> Iterator[Finding]:
 def personal_findings(removed: Iterable[str]) -> Iterator[Finding]:
     """One for each place that contact data was taken out of."""
     return (Finding(kind=IssueKind.PERSONAL_DATA, place=place) for place in removed)
+
+
+def unusable_findings(shapes: Mapping[str, str]) -> Iterator[Finding]:
+    """One for each match key of which nothing could be used."""
+    return (
+        Finding(kind=IssueKind.UNUSABLE_KEY, place=f"user_data.{key}", sample=shape)
+        for key, shape in shapes.items()
+    )
+
+
+def request_findings(facts: RequestFacts, connection: ClientAddress, identity: Identity) -> Iterator[Finding]:
+    """What the request that carried the event shows: a proxy that nobody named, a clock that runs ahead."""
+    unheard = (facts.forwarded_for or facts.forwarded) and connection.source in ("peer", "none")
+    # Any other address might be a visitor's, whose browser may send such a header itself.
+    if unheard and (proxy := proxy_at(facts.peer)) is not None:
+        yield Finding(kind=IssueKind.UNTRUSTED_PROXY, place=proxy)
+    made_ms = max((made_at_ms(each) or 0 for each in (identity.fbp, identity.fbc)), default=0)
+    if made_ms > facts.received_ms + CLOCK_AHEAD_MS:
+        yield Finding(kind=IssueKind.CLOCK_AHEAD)
 
 
 def fate_findings(reason: FateReason | None) -> tuple[Finding, ...]:

@@ -28,6 +28,8 @@ from relay.store.sqlite import SqliteStore
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
 from relay.web.keys import conversion_keys, signing_keys, write_keys
+from relay.web.loads import LoadLog
+from relay.web.marks import note_marks
 from relay.web.pages import open_pages
 from relay.web.rates import Rates
 from relay.web.routes import routes
@@ -77,6 +79,7 @@ def create_app(
     app.state.conversion_keys = conversion_keys(settings, environ)
     app.state.write_keys = write_keys(settings, environ)
     app.state.rates = Rates(settings.limits, len(settings.site), lambda: steady_ms() / 1_000)
+    app.state.loads = LoadLog(settings.site)
     app.state.draining = False
     return app
 
@@ -95,6 +98,7 @@ async def lifespan(
     )
     try:
         await store.recover(now_ms=state.clock_ms(), on_unknown=settings.delivery.on_unknown)
+        await note_marks(store, pixels, state.scripts, state.signing_keys, state.clock_ms())
         graph = open_graph(settings.server.graph_url, settings.delivery)
         courier = Courier(
             store,

@@ -16,7 +16,7 @@ from relay.web.pages import show
 log = structlog.get_logger("relay.web")
 
 SENTENCES: Final[dict[int, str]] = {
-    404: "There is nothing at this address. The console starts at /receipts.",
+    404: "There is nothing at this address. The console starts at /.",
     405: "This address does not take that method; the Allow header says which it does.",
 }
 

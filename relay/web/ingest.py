@@ -16,6 +16,7 @@ from relay.errors import StoreError
 from relay.event.address import ClientAddress, Family
 from relay.event.enrich import connection_address, enrich
 from relay.event.fields import Refused
+from relay.event.issue import IssueKind
 from relay.event.outcome import (
     BODY_SENTENCES,
     BODY_STATUS,
@@ -28,7 +29,7 @@ from relay.event.records import OutboxEvent, RequestFacts
 from relay.event.wire import BODY_MAX_BYTES, WireError, parse_body, parse_event
 from relay.proxies import CLIENT_HEADERS
 from relay.settings import Settings, Site
-from relay.store.protocol import Store
+from relay.store.protocol import IssueSeen, Store
 from relay.web.cookies import renew_cookies
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
@@ -39,6 +40,18 @@ log = structlog.get_logger("relay.web")
 
 CONTENT_TYPES: Final = frozenset({"text/plain", "application/json"})
 RETRY_AFTER_SECONDS: Final = 5
+
+# The visitor's choice, or no visitor at all: nothing to mend.
+BY_CHOICE: Final = frozenset(
+    {Refusal.CONSENT_DENIED, Refusal.CONSENT_MISSING, Refusal.PRIVACY_CONTROL, Refusal.PREFETCH}
+)
+STANDARD_EVENTS: Final = frozenset(
+    {
+        "AddPaymentInfo", "AddToCart", "AddToWishlist", "CompleteRegistration", "Contact", "CustomizeProduct",
+        "Donate", "FindLocation", "InitiateCheckout", "Lead", "PageView", "Purchase", "Schedule", "Search",
+        "StartTrial", "SubmitApplication", "Subscribe", "ViewContent",
+    }
+)  # fmt: skip
 
 
 class Keys(NamedTuple):
@@ -80,12 +93,15 @@ async def post_events(request: Request) -> Response:
         site = known_site(settings, post.site_key)
         site_key = site.key
         page = page_origin(origin, site)
+        request.app.state.loads.heard(site.key, page, facts.received_ms)
         rates.sites.take(site.key, len(post.events))
         response = await take(request, site, page, post.events, facts, connection)
     except Limited as limited:
         response = rates.answer(limited)
     except WireError as refused:
         await count_refused(request, site_key, [refused.reason])
+        if refused.reason is BodyReason.ORIGIN_NOT_ALLOWED and site_key and origin is not None:
+            await _note(request, [IssueSeen(site_key, IssueKind.ORIGIN_NOT_ALLOWED, "", origin[:200], "")])
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     except StoreError as failure:
         log.error("store_unavailable", kind=type(failure).__name__, site=site_key)
@@ -185,6 +201,7 @@ async def take(
     else:
         admissions = []
     await count_refused(request, site.key, [outcome.reason for outcome in refused])
+    await _note(request, refusals(site.key, raw_events, outcomes))
     answer = summary(rows, admissions, refused, connection.family)
     response = JsonResponse(answer, status_code=202, headers=NO_STORE)
     if rows:
@@ -215,6 +232,23 @@ def check_event(
     )
 
 
+def refusals(
+    site: str, raw_events: Sequence[object], outcomes: Sequence[tuple[OutboxEvent, ...] | Refused]
+) -> list[IssueSeen]:
+    """The refused events that somebody should look at: not those of visitors who said no."""
+    return [
+        IssueSeen(site, IssueKind.REFUSED, event_name(raw), outcome.reason, "")
+        for raw, outcome in zip(raw_events, outcomes, strict=True)
+        if isinstance(outcome, Refused) and outcome.reason not in BY_CHOICE
+    ]
+
+
+def event_name(raw: object) -> str:
+    """What a refused event calls itself, as far as it can be shown: only Meta's own names are certain."""
+    name = raw.get("event_name") if isinstance(raw, dict) else None
+    return name if isinstance(name, str) and name in STANDARD_EVENTS else ""
+
+
 def summary(
     rows: Sequence[tuple[OutboxEvent, ...]],
     admissions: Sequence[Admission],
@@ -238,6 +272,16 @@ def summary(
 
 def _best(admissions: Sequence[Admission]) -> Admission:
     return min(admissions, key=list(Admission).index)
+
+
+async def _note(request: Request, seen: Sequence[IssueSeen]) -> None:
+    store: Store = request.app.state.store
+    now_ms: int = request.app.state.clock_ms()
+    try:
+        for each in seen:
+            await store.note(each, now_ms=now_ms)
+    except StoreError as failure:  # as for a count
+        log.warning("issue_not_noted", kind=type(failure).__name__)
 
 
 async def count_refused(request: Request, site: str, reasons: Sequence[str]) -> None:

@@ -29,6 +29,7 @@ from relay.web.operation import (
     Reply,
     by_status,
 )
+from relay.web.overview import Overview
 from relay.web.posted import EXAMPLE, PostedEvents
 from relay.web.posted_server import SERVER_EXAMPLE, PostedServerEvents
 from relay.web.quality import QualityReport
@@ -290,11 +291,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         errors={401: ("not_the_doctor",)},
         needs="doctor",
     ),
-    Operation(
-        method="get",
-        path="/",
-        summary="The way to the receipts.",
-        replies={303: Reply(sentence="To the receipts.", headers=("Location",))},
+    page("/", "One sentence, a few numbers, and how they went.", *SCOPE, errors=BAD_FILTER),
+    view(
+        "/api/overview",
+        "One sentence, a few numbers, and how they went.",
+        Overview,
+        *SCOPE,
+        errors=BAD_FILTER,
     ),
     Operation(
         method="get",
@@ -333,8 +336,17 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         *SCOPE,
         errors=BAD_FILTER,
     ),
-    page("/issues", "What looks wrong with the events."),
-    view("/api/issues", "What looks wrong with the events.", IssueList),
+    page("/issues", "What looks wrong, and how to mend it.", *SCOPE, errors=BAD_FILTER),
+    view("/api/issues", "What looks wrong, and how to mend it.", IssueList, *SCOPE, errors=BAD_FILTER),
+    Operation(
+        method="post",
+        path="/issues/{id}/resolve",
+        summary="Call an issue mended; seen again, it is open again.",
+        parameters=(Parameter(name="id", sentence="The issue's.", schema=TEXT, place="path", required=True),),
+        replies={303: Reply(sentence="To the issues.", headers=("Location",))},
+        errors={403: ("cross_site",), 404: ("unknown_issue",)},
+        needs="session",
+    ),
     page("/radar", "Who else sends Meta events.", *SCOPE, errors=BAD_FILTER),
     view("/api/radar", "Who else sends Meta events.", RadarReport, *SCOPE, errors=BAD_FILTER),
     page("/quality", "What Meta says of the events.", *SCOPE, errors=BAD_FILTER),

@@ -34,10 +34,6 @@ class ReceiptList(msgspec.Struct, frozen=True, kw_only=True):
     next_before: int | None
 
 
-async def to_list(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
-    return RedirectResponse("/receipts", status_code=303)
-
-
 async def list_page(request: Request) -> Response:
     query = request.query_params
     if event_id := query.get("event_id", "").strip():

@@ -22,6 +22,7 @@ YEAR_SECONDS: Final = 31_536_000
 SNIPPET: Final = "c.js"
 ATTRIBUTE: Final = re.compile(r"[a-z][A-Za-z0-9]{0,19}")  # as in a tag's dataset
 ATTRIBUTE_MAX: Final = 200
+SNIPPETS: Final = (SNIPPET, PINNED)
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,8 @@ async def get_script(request: Request) -> Response:
         return error(404, "no_such_script", "The snippet has no such part. Look at the tag's data-consent.")
     if name == SNIPPET and (attributes := tag_attributes(request.query_params)):
         script = _script(_attributed(script.body, attributes))
+    if name in SNIPPETS:
+        request.app.state.loads.loaded(request.headers.get("referer"), request.app.state.clock_ms())
     lifetime = f"max-age={YEAR_SECONDS}, immutable" if name == PINNED else f"max-age={MAX_AGE_SECONDS}"
     headers = {
         "etag": script.etag,

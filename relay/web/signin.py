@@ -131,7 +131,7 @@ async def get_sign_in(request: Request) -> Response:
     # A page that goes on by itself, not a redirect: after a click in a chat or a ticket, browsers keep a
     # SameSite=Strict cookie from the redirect's target, while a page of ours may send it.
     response = show(request, SIGN_IN_PAGE, view="welcome")
-    response.headers["refresh"] = "0; url=/receipts"
+    response.headers["refresh"] = "0; url=/"
     _set_session(response, sign_in, sign_in.issue("session", now_ms))
     return response
 

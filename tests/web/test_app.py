@@ -48,7 +48,7 @@ async def test_an_unknown_address_is_told_to_programs_and_to_people(
     assert (response.status_code, response.json()["error"]["reason"]) == (404, "not_found")
     shown = await relay.http.get("/nothing", headers=HTML)
     assert (shown.status_code, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "/receipts" in shown.text
+    assert '<a href="/">Go to the overview</a>' in shown.text
 
 
 @pytest.mark.parametrize(

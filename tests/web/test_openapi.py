@@ -148,7 +148,8 @@ ASKED = [
     ("get", "/v1/address?site=nobody&nonce=0123456789abcdef", "/v1/address", 403),
     ("get", "/healthz", "/healthz", 200),
     ("get", "/api/address-echo", "/api/address-echo", 401),
-    ("get", "/", "/", 303),
+    ("get", "/", "/", 401),
+    ("post", "/issues/0/resolve", "/issues/{id}/resolve", 401),
     ("get", "/sign-in", "/sign-in", 200),
     ("get", "/sign-in?code=x", "/sign-in", 403),
     ("post", "/sign-out", "/sign-out", 403),
@@ -167,6 +168,8 @@ async def test_strangers_are_answered_as_described(relay: Relay) -> None:
 
 
 SIGNED_IN = [
+    ("/", "/", 200),
+    ("/api/overview?range=7d", "/api/overview", 200),
     ("/receipts", "/receipts", 200),
     ("/receipts?event_id=e-1", "/receipts", 303),
     ("/receipts/e-1", "/receipts/{event_id}", 200),

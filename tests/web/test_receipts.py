@@ -40,11 +40,6 @@ async def test_an_empty_console_says_what_to_do(console: Relay) -> None:
     assert "counterfoil snippet" in await page(console, "/receipts")
 
 
-async def test_the_console_starts_at_the_receipts(console: Relay) -> None:
-    response = await console.http.get("/")
-    assert (response.status_code, response.headers["location"]) == (303, "/receipts")
-
-
 async def test_the_list_shows_state_and_fate_in_words(console: Relay) -> None:
     await admit(console, event("e1"))
     await end_all(console.store)

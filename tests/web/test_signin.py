@@ -16,7 +16,7 @@ SESSION = "__Host-counterfoil"
 async def test_the_link_signs_in(relay: Relay) -> None:
     response = await relay.http.get(relay.link())
     assert response.status_code == 200
-    assert response.headers["refresh"] == "0; url=/receipts"
+    assert response.headers["refresh"] == "0; url=/"
     assert response.headers["cache-control"] == "no-store"
     assert (await relay.http.get("/receipts")).status_code == 200
 
