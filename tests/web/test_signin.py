@@ -79,7 +79,8 @@ async def test_a_code_with_any_character_changed_is_refused(relay: Relay) -> Non
     link = relay.link()
     start = link.index("=") + 1
     for place in range(start, len(link)):
-        changed = link[:place] + ("A" if link[place] != "A" else "B") + link[place + 1 :]
+        # Base64's last character has two bits that mean nothing: A to D may say the same there.
+        changed = link[:place] + ("A" if link[place] not in "ABCD" else "Z") + link[place + 1 :]
         assert (await relay.http.get(changed)).status_code == 403, changed
         relay.app.state.rates.sign_ins.windows.reset()  # guessing is slowed down: test_rates
     assert (await relay.http.get(link)).status_code == 200
