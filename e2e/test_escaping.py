@@ -27,7 +27,7 @@ def hostile(number: int, text: str) -> dict[str, Any]:
         custom_data={"value": 1, "currency": "EUR", "content_name": text, text: text, "content_ids": [text]},
         user_data={"external_id": text, "em": text},
         pixel=good_event()["pixel"]
-        | {"evidence": text[:40], "seen": {"event_name": text, "event_id": text, "fbp": text, "value": text}},
+        | {"evidence": text[:40], "seen": {"ev": text, "eid": text, "fbp": text, "cd[value]": text}},
     )
 
 

@@ -99,7 +99,7 @@ def test_an_answered_image_is_sent_by_load(lab: Lab, page: Page, posts: Posts) -
     assert posts.told() == ["sent/load"]
     (event,) = posts.events
     assert event["pixel"]["transport"] == "image"
-    assert event["pixel"]["seen"]["event_id"] == "lead-1"
+    assert event["pixel"]["seen"]["eid"] == "lead-1"
     assert 0 <= event["pixel"]["dispatched_ms"] <= event["pixel"]["settled_ms"] <= event["age_ms"]
 
 
@@ -115,7 +115,7 @@ def test_a_long_event_is_followed_through_the_form(lab: Lab, page: Page, posts: 
     wait_for(page, posts.told)
     assert posts.told() == ["sent/form-load+reach"]
     assert posts.events[0]["pixel"]["transport"] == "form"
-    assert posts.events[0]["pixel"]["seen"]["event_name"] == "Lead"
+    assert posts.events[0]["pixel"]["seen"]["ev"] == "Lead"
 
 
 def test_a_blocked_pixel_is_blocked_by_the_canary(lab: Lab, page: Page, posts: Posts, network: Any) -> None:

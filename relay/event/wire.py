@@ -24,6 +24,7 @@ from relay.event.fields import (
     read_user_data,
     read_whole,
 )
+from relay.event.normalise import USER_DATA_KEYS
 from relay.event.outcome import (
     BODY_SENTENCES,
     UNREPORTED,
@@ -38,6 +39,17 @@ from relay.event.schedule import EVENT_AGE_MAX_MS
 BODY_MAX_BYTES: Final = 65_536
 EVENTS_MAX: Final = 20
 ADDRESSES_MAX: Final = 4
+
+# The Pixel's own names for what its request carries.
+_SEEN: Final = {
+    "ev": "event_name",
+    "eid": "event_id",
+    "fbp": "fbp",
+    "fbc": "fbc",
+    "cd[value]": "value",
+    "cd[currency]": "currency",
+    "dpo": "dpo",
+}
 
 
 class WireError(RelayError):
@@ -113,7 +125,7 @@ def _browser_event(members: Json, event_id: str, pixel_ids: Sequence[str]) -> Br
         fbp=read_text(members.get("fbp")),
         fbc=read_text(members.get("fbc")),
         custom_data=read_custom_data(members.get("custom_data"), event_name),
-        user_data=read_user_data(members.get("user_data")),
+        user_data=_seen_user_data(members.get("pixel")) | read_user_data(members.get("user_data")),
         pixel_ids=read_pixel_ids(members.get("pixel_ids"), pixel_ids),
         consent=_consent(members.get("consent")),
         data_processing_options=options,
@@ -132,6 +144,14 @@ def _age_ms(raw: object) -> int:
     if age_ms >= EVENT_AGE_MAX_MS:
         raise RefusedError(Refusal.TOO_OLD)
     return age_ms
+
+
+def _seen_user_data(raw: object) -> dict[str, tuple[str, ...]]:
+    """What the Pixel's request was seen to carry, such as `ud[em]`: the page gave it to Meta's script alone."""
+    seen = raw.get("seen") if isinstance(raw, dict) else None
+    if not isinstance(seen, dict):
+        return {}  # `_pixel_report` says what is wrong with it
+    return read_user_data({key: seen.get(f"ud[{key}]") for key in USER_DATA_KEYS})
 
 
 def _consent(raw: object) -> bool:
@@ -189,7 +209,7 @@ def _pixel_seen(raw: object) -> PixelSeen | None:
     if raw is None:
         return None
     members = read_object(raw, Refusal.INVALID_PIXEL_REPORT)
-    texts = {name: members.get(name) for name in PixelSeen.__struct_fields__}
+    texts = {field: members.get(name) for name, field in _SEEN.items()}
     if not all(text is None or is_short_text(text) for text in texts.values()):
         raise RefusedError(Refusal.INVALID_PIXEL_REPORT)
     return PixelSeen(**texts)

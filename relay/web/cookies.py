@@ -1,5 +1,6 @@
-"""`_fbp` and `_fbc` on the relay's answer: browsers keep these longer than what a script sets."""
+"""The answer in cookies: `_fbp` and `_fbc`, kept longer than what a script sets, and the receipt of a beacon."""
 
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -7,9 +8,10 @@ import msgspec
 from starlette.responses import Response
 
 from relay.event.identity import cookie_domain
-from relay.event.records import OutboxEvent
+from relay.event.records import Json, OutboxEvent
 
 MAX_AGE_SECONDS: Final = 90 * 24 * 60 * 60
+RECEIPT_SECONDS: Final = 300  # until the next page of the visit has loaded
 
 
 class _UserData(msgspec.Struct, frozen=True):
@@ -45,6 +47,38 @@ def renew_cookies(response: Response, event: OutboxEvent, origin: str, public_ur
                 httponly=False,  # the Pixel reads them
                 samesite="lax",
             )
+
+
+def acknowledge(response: Response, events: Iterable[Json], origin: str, public_url: str) -> None:
+    """Tell the next page which events of this post need not come again; no page reads a beacon's answer.
+
+    `events` are those that were taken, as posted. One cookie an event, named after it, since the answers of several
+    beacons come in any order. Only where the relay stands on the page's own domain.
+    """
+    page_host, relay_host = urlsplit(origin).hostname, urlsplit(public_url).hostname
+    domain = cookie_domain(page_host or "")
+    if page_host is None or relay_host is None or not shares(relay_host, page_host, domain):
+        return
+    for event in events:
+        response.set_cookie(
+            f"counterfoil_{_mark(event):x}",
+            "1",
+            max_age=RECEIPT_SECONDS,
+            path="/",
+            domain=domain,
+            secure=public_url.startswith("https:"),
+            httponly=False,  # the snippet reads it
+            samesite="lax",
+        )
+
+
+def _mark(event: Json) -> int:
+    """FNV-1a, 32 bits, of what the snippet's outbox calls the event (`restore.js` has the same)."""
+    name = ",".join((event["event_id"], event["event_name"], *(event.get("pixel_ids") or [""])))
+    mark = 0x811C9DC5
+    for byte in name.encode("utf-8", "replace"):
+        mark = (mark ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return mark
 
 
 def shares(relay_host: str, page_host: str, domain: str | None) -> bool:

@@ -30,7 +30,7 @@ from relay.event.wire import BODY_MAX_BYTES, WireError, parse_body, parse_event
 from relay.proxies import CLIENT_HEADERS
 from relay.settings import Settings, Site
 from relay.store.protocol import IssueSeen, Store
-from relay.web.cookies import renew_cookies
+from relay.web.cookies import acknowledge, renew_cookies
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
 from relay.web.origin import allow, is_allowed, origin_of
@@ -206,6 +206,13 @@ async def take(
     response = JsonResponse(answer, status_code=202, headers=NO_STORE)
     if rows:
         renew_cookies(response, rows[-1][0], page, settings.server.public_url)
+    if request.headers.get("sec-fetch-mode") == "no-cors":  # a beacon
+        taken = [
+            raw
+            for raw, outcome in zip(raw_events, outcomes, strict=True)
+            if isinstance(raw, dict) and not isinstance(outcome, Refused)
+        ]
+        acknowledge(response, taken, page, settings.server.public_url)
     return response
 
 

@@ -150,6 +150,22 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     script("/c.js", "The snippet."),
     script("/c.v1.js", "The snippet, to be pinned by its hash."),
     script("/address.js", "The snippet's part for the visitor's other address."),
+    Operation(
+        method="get",
+        path="/policy.js",
+        summary="A page's own security policy keeps its posts in.",
+        parameters=(
+            Parameter(
+                name="site",
+                sentence="The site's key.",
+                schema=msgspec.json.schema(SiteKey),
+                required=True,
+            ),
+        ),
+        replies={200: Reply(sentence="It is counted; an empty script.", media_type=SCRIPT)},
+        errors={403: (BodyReason.UNKNOWN_SITE, *ORIGIN_REASONS), 429: (RateReason.ADDRESS,)},
+        needs="origin",
+    ),
     script(
         "/{part}.js",
         "A part of the snippet that only some pages need.",

@@ -196,7 +196,7 @@ CHANGES: dict[Refusal, list[tuple[str, Json]]] = {
         ("settled_ms a text", {"pixel": {"state": "sent", "settled_ms": "118"}}),
         ("evidence a list", {"pixel": {"state": "sent", "evidence": ["load"]}}),
         ("seen a list", {"pixel": {"state": "sent", "seen": []}}),
-        ("seen value a number", {"pixel": {"state": "sent", "seen": {"value": 49.9}}}),
+        ("seen value a number", {"pixel": {"state": "sent", "seen": {"cd[value]": 49.9}}}),
     ],
     Refusal.UNKNOWN_PIXEL: [
         ("pixel of another site", {"pixel_ids": ["999"]}),

@@ -165,7 +165,7 @@ def test_plain_custom_data_is_not_touched() -> None:
 def test_the_browser_legs_own_texts_are_looked_at() -> None:
     pixel = good_event()["pixel"] | {
         "evidence": "jane@example.com",
-        "seen": {"event_name": "jane@example.com", "event_id": "e-1", "value": "+4917012345678"},
+        "seen": {"ev": "jane@example.com", "eid": "e-1", "cd[value]": "+4917012345678"},
     }
     event, removed = scrub(parsed(pixel=pixel))
     assert event.pixel.evidence == ""

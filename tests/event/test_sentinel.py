@@ -27,9 +27,9 @@ TIME_MS = outbox_event().event_time_ms
 A, B, C, D = (bytes([n]) * MARK_BYTES for n in range(4))
 
 
-def kinds(**seen: Any) -> list[IssueKind]:
+def kinds(seen: dict[str, Any] | None = None) -> list[IssueKind]:
     pixel = good_event()["pixel"] | {
-        "seen": {"event_name": "Purchase", "event_id": "e-1", "value": "49.90"} | seen
+        "seen": {"ev": "Purchase", "eid": "e-1", "cd[value]": "49.90"} | (seen or {})
     }
     event = parse_event(good_event(pixel=pixel), pixel_ids=[PIXEL_ID])
     assert isinstance(event, BrowserEvent), event
@@ -62,19 +62,19 @@ def test_an_event_whose_pixel_was_not_read_shows_nothing() -> None:
 @pytest.mark.parametrize(
     ("seen", "kind"),
     [
-        ({"event_id": None}, IssueKind.MISSING_EVENT_ID),
-        ({"event_id": "e-2"}, IssueKind.DIFFERENT_EVENT_ID),
-        ({"event_name": "Order"}, IssueKind.RENAMED_EVENT),
-        ({"value": "50"}, IssueKind.DIFFERENT_VALUE),
-        ({"value": "49,90"}, IssueKind.DIFFERENT_VALUE),
+        ({"eid": None}, IssueKind.MISSING_EVENT_ID),
+        ({"eid": "e-2"}, IssueKind.DIFFERENT_EVENT_ID),
+        ({"ev": "Order"}, IssueKind.RENAMED_EVENT),
+        ({"cd[value]": "50"}, IssueKind.DIFFERENT_VALUE),
+        ({"cd[value]": "49,90"}, IssueKind.DIFFERENT_VALUE),
     ],
 )
 def test_a_half_that_differs_is_named(seen: dict[str, Any], kind: IssueKind) -> None:
-    assert kinds(**seen) == [kind]
+    assert kinds(seen) == [kind]
 
 
 def test_what_could_not_be_read_is_no_difference() -> None:
-    assert kinds(event_name=None, value=None) == []
+    assert kinds({"ev": None, "cd[value]": None}) == []
 
 
 def test_the_same_visitors_same_post_shows_nothing() -> None:

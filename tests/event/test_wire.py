@@ -181,8 +181,14 @@ def test_a_transport_that_this_relay_does_not_know_is_unknown() -> None:
 
 
 def test_what_the_snippet_saw_of_the_pixel_is_kept() -> None:
-    pixel = accepted(pixel={"state": "sent", "seen": {"event_id": "e-1", "value": "49.9", "new": 1}}).pixel
+    pixel = accepted(pixel={"state": "sent", "seen": {"eid": "e-1", "cd[value]": "49.9", "new": 1}}).pixel
     assert pixel.seen == PixelSeen(event_id="e-1", value="49.9")
+
+
+def test_customer_data_that_the_pixel_carried_fills_what_the_page_did_not_say() -> None:
+    pixel = {"state": "sent", "seen": {"ud[em]": "a" * 64, "ud[ph]": "b" * 64, "ud[none]": "c" * 64}}
+    event = accepted(pixel=pixel, user_data={"em": "ada@shop.example"})
+    assert event.user_data == {"em": ("ada@shop.example",), "ph": ("b" * 64,)}
 
 
 JSON_VALUES = st.recursive(

@@ -15,20 +15,27 @@ page.navigator.connection = {
 };
 const { default: open } = await import('../../static/js/snippet/address.js');
 
+let isRepeated = false;
 /** @type {any} */
 const core = {
   data: { site: 'shop', ipv6: 'https://v6.relay.example', ipv4: 'https://v4.relay.example' },
   events: [],
   gate: {},
+  resume: () => (isRepeated = true),
   terms: { consent: 'granted' },
 };
 open(core);
 
 /** What an event says of addresses. */
 const addresses = () => JSON.parse(JSON.stringify({ ...core.terms, consent: undefined }));
-/** The relay has answered the post of an event. @param {unknown} [family] */
-const learn = (family, event = addresses()) =>
-  core.gate.heard(JSON.stringify({ accepted: 1, family }), JSON.stringify({ events: [event] }));
+/** Whether an event is posted again after this answer. @param {string} answer @param {unknown} [event] */
+const hear = async (answer, event = addresses()) => {
+  isRepeated = false;
+  await core.gate.heard(answer, JSON.stringify({ events: [event] }), {});
+  return isRepeated;
+};
+/** The relay has answered the post of an event. @param {unknown} [family] @param {unknown} [event] */
+const learn = (family, event) => hear(JSON.stringify({ accepted: 1, family }), event);
 
 /** @type {{url: string, init: any}[]} */
 let asked = [];
@@ -66,7 +73,7 @@ test('a post that came over IPv4 asks the IPv6 name once, without cookies', asyn
 test('a post that came over IPv6, or whose answer says nothing, asks nobody', async () => {
   assert.equal(await learn('ipv6'), false);
   assert.equal(await learn(), false);
-  assert.equal(await core.gate.heard('no JSON', '{}'), false);
+  assert.equal(await hear('no JSON'), false);
   assert.equal(asked.length, 0);
 });
 
@@ -78,6 +85,7 @@ test('a post of which the relay saw no address asks both names', async () => {
 test('events of before are told again with what is known, and those to come say it at once', async () => {
   const early = { event: { event_name: 'Lead', address_nonce: undefined } };
   core.events = [early];
+  core.gate = {};
   open(core);
   await learn('ipv4');
   const event = { ...core.terms, ...early.event };

@@ -5,8 +5,7 @@ import { openPage } from './page.js';
 openPage();
 mock.timers.enable({ apis: ['setTimeout'] });
 const { events } = await import('../../static/js/snippet/events.js');
-const { adopt, fire } = await import('../../static/js/snippet/fbq.js');
-const { begin } = await import('../../static/js/snippet/track.js');
+const { resume } = await import('../../static/js/snippet/fbq.js');
 
 /** @typedef {import('../../static/js/snippet/types.js').Fbq} Fbq */
 
@@ -26,7 +25,7 @@ test('calls queued before us get an id and are noted, in place', () => {
   const fbq = stub();
   fbq('init', '1');
   fbq('track', 'Lead', { a: 1 });
-  adopt();
+  resume();
   assert.deepEqual(fbq.queue[0], ['init', '1']);
   const [command, name, data, options] = fbq.queue[1];
   assert.deepEqual([command, name, data], ['track', 'Lead', { a: 1 }]);
@@ -39,7 +38,7 @@ test('calls queued before us get an id and are noted, in place', () => {
 
 test('an id of the page wins, under either of its names', () => {
   const fbq = stub();
-  adopt();
+  resume();
   fbq('track', 'Lead', {}, { eventID: 'a' });
   fbq('trackCustom', 'Own', {}, { event_id: 7 });
   assert.deepEqual(events.map(({ event }) => event.event_id), ['a', '7']);
@@ -49,7 +48,7 @@ test('an id of the page wins, under either of its names', () => {
 
 test('a call without data still carries its id in the fourth place', () => {
   const fbq = stub();
-  adopt();
+  resume();
   fbq('track', 'Lead');
   assert.equal(fbq.queue[0].length, 4);
   assert.equal(fbq.queue[0][3].eventID, events[0].event.event_id);
@@ -57,7 +56,7 @@ test('a call without data still carries its id in the fourth place', () => {
 
 test('single calls name their pixel and carry the id in the fifth place', () => {
   const fbq = stub();
-  adopt();
+  resume();
   fbq('trackSingle', 12, 'Lead', {});
   fbq('trackSingleCustom', '34', 'Own', {}, { eventID: 'x' });
   assert.deepEqual(events.map(({ event }) => event.pixel_ids), [['12'], ['34']]);
@@ -66,7 +65,7 @@ test('single calls name their pixel and carry the id in the fifth place', () => 
 
 test('a call that Meta’s script puts back on the queue is not noted twice', () => {
   const fbq = stub();
-  adopt();
+  resume();
   fbq.callMethod = (...args) => fbq.queue.push(args);
   fbq('track', 'Lead');
   assert.equal(events.length, 1);
@@ -78,7 +77,7 @@ test('old references to the stub and to its method pass through us', () => {
   /** @type {unknown[][]} */
   const seen = [];
   fbq.callMethod = (...args) => seen.push(args);
-  adopt();
+  resume();
   const [oldStub, oldMethod] = [fbq, fbq.callMethod];
   fbq.callMethod = (...args) => oldMethod(...args);
   oldStub('track', 'Lead');
@@ -89,7 +88,7 @@ test('old references to the stub and to its method pass through us', () => {
 for (const call of [['init', '1', { em: 'x' }], ['set', 'autoConfig', false, '1'], ['track', 5], ['track'], ['trackMagic', 'Lead'], []])
   test(`${JSON.stringify(call)} passes untouched`, () => {
     const fbq = stub();
-    adopt();
+    resume();
     fbq(...call);
     assert.deepEqual(fbq.queue[0], call);
     assert.equal(events.length, 0);
@@ -97,7 +96,7 @@ for (const call of [['init', '1', { em: 'x' }], ['set', 'autoConfig', false, '1'
 
 test('data that cannot become JSON leaves the page’s call as it was', () => {
   const fbq = stub();
-  adopt();
+  resume();
   /** @type {any} */
   const knot = {};
   knot.knot = knot;
@@ -109,24 +108,17 @@ test('data that cannot become JSON leaves the page’s call as it was', () => {
 test('a second PageView is left alone unless the page allows it, as Meta’s script drops it', () => {
   const fbq = stub();
   fbq.allowDuplicatePageViews = false;
-  adopt();
+  resume();
   fbq('track', 'PageView');
   fbq('track', 'PageView');
   assert.equal(events.length, 1);
   assert.deepEqual(fbq.queue[1], ['track', 'PageView']);
 });
 
-test('our own calls use track for standard names, trackCustom for others, and the single forms for named pixels', () => {
+test('what an event tells the relay alone does not go to Meta’s script', () => {
   const fbq = stub();
-  for (const [name, pixels] of /** @type {[string, string[]?][]} */ ([['Lead'], ['Own'], ['SubmitApplication', ['1', '2']]])) {
-    begin(name, {}, { eventID: name, pixelIds: pixels });
-    fire(name, {}, name, pixels);
-  }
-  assert.deepEqual(fbq.queue.map((/** @type {unknown[]} */ call) => call.slice(0, -2)), [
-    ['track', 'Lead'],
-    ['trackCustom', 'Own'],
-    ['trackSingle', '1', 'SubmitApplication'],
-    ['trackSingle', '2', 'SubmitApplication'],
-  ]);
-  assert.equal(events.length, 3);
+  resume();
+  fbq('track', 'Lead', {}, { eventID: 'a', userData: { em: 'ada@shop.example' }, signature: 's', own: 1 });
+  assert.deepEqual(fbq.queue[0][3], { eventID: 'a', own: 1 });
+  assert.deepEqual([events[0].raw, events[0].event.signature], [{ em: 'ada@shop.example' }, 's']);
 });

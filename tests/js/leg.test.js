@@ -3,7 +3,8 @@ import { beforeEach, mock, test } from 'node:test';
 import { openPage } from './page.js';
 
 openPage();
-const { dispatched, report } = await import('../../static/js/snippet/leg.js');
+const { report } = await import('../../static/js/snippet/leg.js');
+const { follow } = await import('../../static/js/snippet/requests.js');
 const { events } = await import('../../static/js/snippet/events.js');
 const { setConsent } = await import('../../static/js/snippet/gate.js');
 const { begin } = await import('../../static/js/snippet/track.js');
@@ -30,15 +31,17 @@ beforeEach(() => {
 });
 
 const lead = () => {
-  begin('Lead', {}, {});
+  begin('Lead', {});
   return events[0];
 };
+/** A request of the Pixel for it. @param {import('../../static/js/snippet/types.js').Tracked} tracked */
+const leave = ({ event }) => follow('image', `https://meta.example/tr/?id=1&ev=Lead&eid=${event.event_id}`);
 const told = () => posts.map((/** @type {any} */ leg) => `${leg.state}/${leg.evidence}`);
 const answered = () => new Promise((resolve) => setImmediate(resolve));
 
 test('nothing is posted before the Pixel’s request has come to something', () => {
   const tracked = lead();
-  dispatched(tracked, 'image');
+  leave(tracked);
   mock.timers.tick(2499);
   assert.deepEqual(told(), []);
   report(tracked, 'sent', 'load', --tracked.requests);
@@ -47,7 +50,7 @@ test('nothing is posted before the Pixel’s request has come to something', () 
 
 test('a request without an answer is pending after 2.5 seconds, and sent once it is answered', async () => {
   const tracked = lead();
-  dispatched(tracked, 'image');
+  leave(tracked);
   mock.timers.tick(2500);
   await answered();
   report(tracked, 'sent', 'load', --tracked.requests);
@@ -58,15 +61,15 @@ test('an event that never leaves is undispatched after 6 seconds, and late when 
   const tracked = lead();
   mock.timers.tick(6000);
   await answered();
-  dispatched(tracked, 'image');
+  leave(tracked);
   report(tracked, 'sent', 'load', --tracked.requests);
   assert.deepEqual(told(), ['undispatched/noscript', 'late/load']);
 });
 
 test('of two pixels the better outcome counts, once both are known', () => {
   const tracked = lead();
-  dispatched(tracked, 'image');
-  dispatched(tracked, 'image');
+  leave(tracked);
+  leave(tracked);
   report(tracked, 'blocked', 'error+noreach', --tracked.requests);
   assert.deepEqual(told(), []);
   report(tracked, 'sent', 'load', --tracked.requests);
@@ -87,7 +90,7 @@ for (const [index, better] of RANKED.entries())
 test('a refused consent holds the post until it is granted', () => {
   const tracked = lead();
   setConsent('revoke');
-  dispatched(tracked, 'image');
+  leave(tracked);
   report(tracked, 'sent', 'load', --tracked.requests);
   mock.timers.tick(10000);
   assert.deepEqual(told(), []);

@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from relay.settings import Site
 from relay.web.cookies import renew_cookies
-from tests.event.malformed import good_event
+from tests.event.malformed import PIXEL_ID, good_event
 from tests.store.samples import event
 from tests.web.lab import Relay, lab_settings, open_relay
 
 pytestmark = pytest.mark.anyio
 
+MARK_OF_LEAD, MARK_OF_SINGLE = "counterfoil_5f0cb4eb", "counterfoil_65880d52"
 FBP, FBC = "fb.1.1763859600000.1234567890", "fb.1.1763859600000.IwAR2abc"
 
 
@@ -100,3 +101,26 @@ def test_an_event_without_ids_sets_nothing() -> None:
     response = Response()
     renew_cookies(response, event(), "https://shop.example", "https://relay.shop.example")
     assert "set-cookie" not in response.headers
+
+
+async def test_a_beacon_is_acknowledged_by_a_cookie_an_event_for_five_minutes(relay: Relay) -> None:
+    taken = good_event(event_id="lead-1", event_name="Lead", fbp=None)
+    single = taken | {"pixel_ids": [PIXEL_ID]}
+    refused = taken | {"event_id": "e-2", "pixel": None}
+    jar = cookies(await relay.post(taken, single, refused, sec_fetch_mode="no-cors"))
+    # FNV-1a of "lead-1,Lead," and "lead-1,Lead,1234567890", as the snippet makes it too (tests/js/restore.test.js).
+    assert set(jar) == {MARK_OF_LEAD, MARK_OF_SINGLE}
+    for morsel in jar.values():
+        assert (int(morsel["max-age"]), morsel["domain"], morsel["path"]) == (300, "shop.example", "/")
+        assert not morsel["httponly"], "the snippet reads them"
+
+
+async def test_an_answer_that_the_page_reads_needs_no_such_cookie(relay: Relay) -> None:
+    assert cookies(await relay.post(good_event(fbp=None), sec_fetch_mode="cors")) == {}
+    assert cookies(await relay.post(good_event(fbp=None))) == {}
+
+
+async def test_a_beacon_across_sites_is_not_acknowledged(tmp_path: Path) -> None:
+    settings = lab_settings(tmp_path, public_url="https://relay.example")
+    async with open_relay(settings) as relay:
+        assert cookies(await relay.post(good_event(), sec_fetch_mode="no-cors")) == {}

@@ -13,7 +13,7 @@ from tests.web.lab import NOW_MS, Relay, lab_settings, open_relay
 pytestmark = pytest.mark.anyio
 
 LEAK = good_event(event_id="leak", url="https://shop.example/thanks?email=jane@example.com")
-SEEN = good_event()["pixel"] | {"seen": {"event_name": "<b>Order</b>", "event_id": "e-1"}}
+SEEN = good_event()["pixel"] | {"seen": {"ev": "<b>Order</b>", "eid": "e-1"}}
 
 
 async def noted(relay: Relay) -> Any:

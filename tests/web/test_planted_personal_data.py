@@ -29,12 +29,14 @@ PHONE = "+49 170 1234567"
 TRACES = (b"canary", b"Canary", b"1701234567", b"170 1234567", b"170+1234567", b"170%201234567")
 PURCHASE = {"value": 49.9, "currency": "EUR"}
 SEEN = {
-    "event_name": E_MAIL,
-    "event_id": E_MAIL,
+    "ev": E_MAIL,
+    "eid": E_MAIL,
     "fbp": E_MAIL,
     "fbc": PHONE,
-    "value": PHONE,
-    "currency": E_MAIL,
+    "cd[value]": PHONE,
+    "cd[currency]": E_MAIL,
+    "ud[em]": E_MAIL,
+    "ud[ph]": PHONE,
 }
 
 

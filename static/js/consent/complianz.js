@@ -1,1 +1,1 @@
-var r=({say:e})=>{let a=window,t=()=>a.cmplz_has_consent?.("marketing")&&e(!0);document.addEventListener("cmplz_fire_categories",t),document.addEventListener("cmplz_status_change",({detail:n})=>{n?.category==="marketing"&&e(n.value==="allow")}),t()};export{r as default};
+var e=({say:e})=>{const t=window,a=()=>t.cmplz_has_consent?.("marketing")&&e(!0);document.addEventListener("cmplz_fire_categories",a),document.addEventListener("cmplz_status_change",({detail:t})=>{"marketing"===t?.category&&e("allow"===t.value)}),a()};export{e as default};

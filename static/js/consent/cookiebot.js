@@ -1,1 +1,1 @@
-var a=({say:n})=>{let e=window,o=()=>n(!!e.Cookiebot.consent.marketing);for(let t of["ConsentReady","Accept","Decline"])addEventListener("CookiebotOn"+t,o);e.Cookiebot?.hasResponse&&o()};export{a as default};
+var o=({say:o})=>{const e=window,n=()=>o(!!e.Cookiebot.consent.marketing);for(const o of["ConsentReady","Accept","Decline"])addEventListener("CookiebotOn"+o,n);e.Cookiebot?.hasResponse&&n()};export{o as default};

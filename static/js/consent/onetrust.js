@@ -1,1 +1,1 @@
-var d=({data:o,say:r})=>{let t=window,e=()=>{let n=t.OnetrustActiveGroups??t.OptanonActiveGroups;if(n==null)return;let s=`,${n},`.includes(`,${o.consentGroup||"C0004"},`);(s||t.OneTrust?.IsAlertBoxClosed?.())&&r(s)};addEventListener("OneTrustGroupsUpdated",e),e()};export{d as default};
+var t=({data:t,say:e})=>{const n=window,s=()=>{const s=n.OnetrustActiveGroups??n.OptanonActiveGroups;if(null==s)return;const o=`,${s},`.includes(`,${t.consentGroup||"C0004"},`);(o||n.OneTrust?.IsAlertBoxClosed?.())&&e(o)};addEventListener("OneTrustGroupsUpdated",s),s()};export{t as default};

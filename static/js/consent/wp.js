@@ -1,1 +1,1 @@
-var d=({say:e})=>{let o=window,n=()=>o.wp_has_consent?.("marketing")&&e(!0);document.addEventListener("wp_consent_type_defined",n),document.addEventListener("wp_listen_for_consent_change",({detail:t})=>{t.marketing&&e(t.marketing==="allow")}),n()};export{d as default};
+var e=({say:e})=>{const n=window,t=()=>n.wp_has_consent?.("marketing")&&e(!0);document.addEventListener("wp_consent_type_defined",t),document.addEventListener("wp_listen_for_consent_change",({detail:n})=>{n.marketing&&e("allow"===n.marketing)}),t()};export{e as default};

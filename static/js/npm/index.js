@@ -83,16 +83,23 @@ export const load = (options) => {
 
 /**
  * One event for both halves: the Pixel now, the relay once it knows what became of that.
- * @param {string} name
- * @param {Record<string, unknown>} [data]
- * @param {TrackOptions} [options]
- * @returns {string | undefined} the event's id; none on a server
+ * @param {string} command
+ * @returns {(name: string, data?: Record<string, unknown>, options?: TrackOptions) => string | undefined} gives the
+ *   event's id; none on a server
  */
-export const track = (name, data, options = {}) => {
-  if (!page()) return;
-  const eventID = options.eventID ?? page().crypto.randomUUID?.();
-  return stub()('track', name, data, { ...options, eventID }) ?? eventID;
-};
+const sender =
+  (command) =>
+  (name, data, options = {}) => {
+    if (!page()) return;
+    const eventID = options.eventID ?? page().crypto.randomUUID?.();
+    return stub()(command, name, data, { ...options, eventID }) ?? eventID;
+  };
+
+/** One of Meta's standard events. */
+export const track = sender('track');
+
+/** An event of your own. */
+export const trackCustom = sender('trackCustom');
 
 /** The visitor's word. Nothing that is held or denied leaves the page. @param {'grant' | 'revoke'} word */
 export const consent = (word) => {

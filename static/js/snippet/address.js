@@ -42,8 +42,8 @@ const ask = (url) => {
     .catch(() => {});
 };
 
-/** @param {Pick<import('./types.js').Core, 'data' | 'events' | 'gate' | 'terms'>} core */
-export default ({ data, events, gate, terms }) => {
+/** @param {Pick<import('./types.js').Core, 'data' | 'events' | 'gate' | 'resume' | 'terms'>} core */
+export default ({ data, events, gate, resume, terms }) => {
   /** Events of this page, and those to come, say what is known now. */
   const tell = () => {
     Object.assign(terms, { address_nonce: undefined, addresses: undefined }, words());
@@ -74,12 +74,16 @@ export default ({ data, events, gate, terms }) => {
   addEventListener('online', () => remember());
   /** @type {any} */ (navigator).connection?.addEventListener('change', tell);
 
-  gate.heard = async (answer, body) => {
+  const { heard } = gate;
+  gate.heard = async (answer, body, tracked) => {
+    heard?.(answer, body, tracked);
     const { family } = attempt(() => JSON.parse(answer)) ?? {};
     const hosts = /** @type {string[]} */ ([data.ipv6, !family && data.ipv4].filter(Boolean));
     // Of an address that the relay could not tell it says null.
-    if (!hosts[0] || (family !== 'ipv4' && family !== null)) return false;
+    if (!hosts[0] || (family !== 'ipv4' && family !== null)) return;
     if (!words().address_nonce) await (asked || question(hosts));
-    return !!words().addresses?.[0] && !body.includes('"address_nonce"');
+    if (!words().addresses?.[0] || body.includes('"address_nonce"')) return;
+    tracked.told = '';
+    resume();
   };
 };

@@ -18,7 +18,7 @@ export const find = (id, name, pixel) =>
   );
 
 /** Milliseconds since the event, by the monotonic clock. @param {Tracked} tracked */
-export const age = (tracked) => Math.round(performance.now() - tracked.at);
+export const age = (tracked) => (performance.now() - tracked.at) | 0;
 
 /** What a report says, so that the same is not said twice. @param {Tracked} tracked */
 export const signature = ({ event: { pixel } }) => pixel.state + '/' + pixel.evidence;

@@ -126,7 +126,9 @@ export default ({ data }) => {
     if (user) userData = mapUser(user);
     const [event, values] = read(entry) || [''];
     const mapped = event && map(event, values || {}, { ...choices, userData });
-    if (mapped) page.counterfoil('track', mapped.name, mapped.data, mapped.options);
+    if (!mapped) return;
+    const isOwn = mapped.name === event || mapped.name === 'ViewCategory'; // no name of Meta's
+    page.counterfoil(isOwn ? 'trackCustom' : 'track', mapped.name, mapped.data, mapped.options);
   };
   const choices = { list: data.ga4List, custom: data.ga4 === 'custom', itemId: data.ga4ItemId };
 

@@ -11,5 +11,5 @@ import { part } from './site.js';
 export const identify = (event) => {
   event.fbp ||= read('_fbp');
   event.fbc ||= read('_fbc');
-  if (!event.fbp || /fbclid=/.test(location.search)) part('mint', ({ mint }) => isOpen() && mint());
+  if (!event.fbp || /fbclid=/.test(/** @type {any} */ (location))) part('mint', (module) => isOpen() && module.mint());
 };

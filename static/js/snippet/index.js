@@ -1,45 +1,44 @@
 // The way in: `window.counterfoil`, and the moments of the page's life at which something is due.
 
 import { events, find, uuid } from './events.js';
-import { adopt, awaitFbq, calls, fire, resume } from './fbq.js';
+import { awaitFbq, calls, resume, rewrite } from './fbq.js';
 import { gate, terms } from './gate.js';
-import { fail, isLoaded } from './leg.js';
-import { kept } from './outbox.js';
+import { fail } from './leg.js';
 import { leave } from './post.js';
-import { onFormData, violations, watchRequests } from './requests.js';
+import { follow, onFormData, violations, watchRequests } from './requests.js';
 import { data, guard, part, site } from './site.js';
 import { begin } from './track.js';
 
-const RESTORE_MS = 3000; // the page's own start comes first
-
 /**
- * @param {string} command
+ * @param {string} name
  * @param {string} [word]
  */
-const load = (command, word) => {
-  part(command, (module) => module.default({ calls, data, events, find, gate, resume, terms }, word));
+const load = (name, word) => {
+  part(name, (module) =>
+    module.default({ begin, calls, data, events, fail, find, follow, gate, resume, terms, violations }, word),
+  );
 };
 
 /** @type {import('./types.js').Counterfoil} */
-const counterfoil = (command, name, values, options = {}) => {
+const counterfoil = (command, name, values, { pixelIds, ...options } = {}) => {
   if (command === 'consent') load(command, name);
-  if (command !== 'track') return;
-  const eventID = String(options.eventID || uuid());
-  // One id, one event: a repeated call does not fire the Pixel again.
-  if (begin(name, values, { ...options, eventID })) fire(name, values, eventID, options.pixelIds);
-  return eventID;
-};
-
-const whenLoaded = () => {
-  adopt();
+  if (!/^track/.test(command)) return;
+  options.eventID ||= uuid();
+  for (const pixel of pixelIds || ['']) {
+    const words = [name, values, options];
+    const call = pixel ? [command.replace('k', 'kSingle'), pixel, ...words] : [command, ...words];
+    const known = rewrite(call);
+    // One id, one event: a repeated call does not fire the Pixel again.
+    if (known !== call) calls.push(/** @type {unknown[]} */ (known));
+  }
   resume();
-  if (!isLoaded()) part('judge', ({ inspect }) => inspect(fail));
+  return String(options.eventID);
 };
 
 /** @type {Record<string, (event: any) => unknown>} */
 const MOMENTS = {
-  load: whenLoaded,
-  error: ({ target }) => /\/fbevents\.js/.test(target.src) && fail(),
+  load: () => load('after'),
+  error: ({ target }) => /fbevents.js/.test(target.src) && fail(),
   formdata: onFormData,
   pagehide: leave,
   prerenderingchange: resume,
@@ -54,14 +53,12 @@ const start = guard(() => {
   watchRequests();
   awaitFbq();
   if (gate.closed) load('consent');
-  if (/counterfoil_debug=1/.test(location.search)) data.debug = '';
-  for (const name of ['debug', 'ga4', 'history', 'radar', 'warm']) if (name in data) load(name);
+  for (const name of ['ga4', 'history']) if (name in data) load(name);
   if (data.ipv6 || data.ipv4) load('address');
   for (const call of early) api(.../** @type {[string, string]} */ (/** @type {unknown} */ (call)));
-  if (document.readyState === 'complete') whenLoaded();
+  if (document.readyState === 'complete') load('after');
   // By capture: some of these do not bubble.
-  for (const [name, act] of Object.entries(MOMENTS)) addEventListener(name, guard(act), true);
-  setTimeout(() => kept()?.[0] && load('restore'), RESTORE_MS);
+  for (const name in MOMENTS) addEventListener(name, guard(MOMENTS[name]), true);
 });
 
 if (site && !window.counterfoil?.live) start();

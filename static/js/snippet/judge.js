@@ -41,8 +41,8 @@ const reach = (url) => {
  * @param {(state: import('./types.js').State, evidence: string) => void} end
  */
 export const judge = async (address, what, violations, end) => {
-  const [url] = address.split('?');
-  const entries = /** @type {any[]} */ (performance.getEntriesByName(address));
+  const [url] = String(address).split('?');
+  const entries = /** @type {any[]} */ (performance.getEntriesByName(String(address)));
   if (entries.some((entry) => entry.requestStart)) return end('sent', 'timing');
   /** @param {(violation: Violation) => boolean} look */
   const enforced = (look) => violations.some((violation) => violation.disposition !== 'report' && look(violation));
@@ -54,6 +54,18 @@ export const judge = async (address, what, violations, end) => {
   const isForbidden = enforced(({ effectiveDirective }) => effectiveDirective === 'connect-src');
   if (answer === 'noreach' && !isForbidden) end('blocked', what + '+noreach');
   else end('pending', what + '+unknown');
+};
+
+/**
+ * The end of a form post, which goes into a hidden frame.
+ * @param {HTMLIFrameElement} frame
+ * @param {(what: string) => void} end
+ */
+export const watchFrame = (frame, end) => {
+  // Until the answer has come the frame's document is the page's own, empty one; it may have come before us.
+  const look = () => frame.contentDocument || end('form-load');
+  frame.addEventListener('load', look);
+  look();
 };
 
 /**

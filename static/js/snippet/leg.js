@@ -8,8 +8,7 @@ import { handOver } from './post.js';
 /** @typedef {import('./types.js').Tracked} Tracked */
 /** @typedef {import('./types.js').State} State */
 
-const LOAD_MS = 6000; // Meta's script has this long to take an event off its queue
-const SETTLE_MS = 2500; // and its request this long to be answered
+const LOAD_MS = 6000; // Meta's script has this long to take an event off its queue and send it
 
 /** Meta's script could not be loaded. */
 let failed = false;
@@ -30,11 +29,10 @@ const rank = (state) => 'upobls'.indexOf(state[0]);
  * @param {number} [requests] still under way, where they are to be waited for
  */
 export const report = (tracked, state, evidence, requests) => {
-  const { event, told = '' } = tracked;
-  const leg = event.pixel;
+  const leg = tracked.event.pixel;
   if (rank(state) >= rank(leg.state)) {
     // The relay was told that nothing would come, and then it came.
-    leg.state = state === 'sent' && /^[bu]/.test(told) ? 'late' : state;
+    leg.state = state === 'sent' && /^[bu]/.test(tracked.told || '') ? 'late' : state;
     leg.evidence = evidence;
     if (rank(state) > 2) leg.settled_ms = age(tracked);
   }
@@ -44,30 +42,12 @@ export const report = (tracked, state, evidence, requests) => {
 };
 
 /**
- * One request of the Pixel has left.
- * @param {Tracked} tracked
- * @param {import('./types.js').Transport} transport
- * @param {import('./types.js').Leg['seen']} [seen]
- */
-export const dispatched = (tracked, transport, seen) => {
-  const leg = tracked.event.pixel;
-  leg.dispatched_ms ??= age(tracked);
-  leg.seen ??= seen;
-  leg.transport = transport;
-  if (leg.state === 'undispatched') leg.state = 'pending';
-  tracked.requests++;
-  setTimeout(() => tracked.requests && report(tracked, 'pending', 'settle-timeout'), SETTLE_MS);
-};
-
-/**
  * Start the time in which Meta's script has to send the event; behind a closed gate it says nothing.
  * @param {Tracked} tracked
  */
 export const arm = (tracked) => {
-  /** It never left, and nothing has been said about it yet. @param {State} state @param {string} evidence */
-  const end = (state, evidence) => {
-    if (!tracked.ready && tracked.event.pixel.dispatched_ms == null) report(tracked, state, evidence);
-  };
+  /** Unless it has left by then. @param {State} state @param {string} evidence */
+  const end = (state, evidence) => report(tracked, state, evidence, tracked.requests);
   // Another copy of the script may have come since.
   if (failed && !isLoaded()) end('blocked', 'script-error');
   else setTimeout(() => isOpen() && end('undispatched', isLoaded() ? 'locked' : 'noscript'), LOAD_MS);

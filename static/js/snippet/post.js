@@ -9,11 +9,6 @@ import { endpoint, site } from './site.js';
 
 /** @typedef {import('./types.js').Tracked} Tracked */
 
-const RETRY_MS = 3000;
-const MAX_DOUBLINGS = 4; // 48 s
-
-let failures = 0;
-
 /** Characters that may still leave with keepalive: at three bytes each below the 64 KiB that a page may have under way. */
 let room = 20000;
 
@@ -33,7 +28,11 @@ const tell = (tracked) => {
 };
 
 /** @param {Tracked} tracked */
-const post = async (tracked) => {
+const isUntold = (tracked) => isOpen() && tracked.told !== signature(tracked);
+
+/** @param {Tracked} tracked whose leg has been settled, or whose deadline has passed */
+export const handOver = async (tracked) => {
+  if (!isUntold(tracked)) return;
   const body = tell(tracked);
   const { told } = tracked;
   const reserved = body.length < room ? body.length : 0;
@@ -50,28 +49,17 @@ const post = async (tracked) => {
     const answer = await response.text();
     // Other 4xx will not get better by repetition.
     if (status > 499 || status === 429) throw status;
-    failures = 0;
     if (signature(tracked) === told) forget(tracked);
-    if (await gate.heard?.(answer, body)) repeat(tracked);
+    gate.heard?.(answer, body, tracked);
   } catch {
-    setTimeout(repeat, RETRY_MS * 2 ** Math.min(failures++, MAX_DOUBLINGS) * (0.5 + Math.random()), tracked);
+    // Not told: the page's end says it once more, and so does retry.js, after a while.
+    tracked.told = '';
+    gate.failed?.();
   }
   room += reserved;
 };
 
-/** @param {Tracked} tracked */
-const repeat = (tracked) => {
-  tracked.told = '';
-  handOver(tracked);
+/** The page may be ending: tell what is known. A beacon for which there is no room tells nothing. */
+export const leave = () => {
+  for (const tracked of events.filter(isUntold)) navigator.sendBeacon(endpoint, tell(tracked)) || (tracked.told = '');
 };
-
-/** @param {Tracked} tracked */
-const isUntold = (tracked) => isOpen() && tracked.told !== signature(tracked);
-
-/** @param {Tracked} tracked whose leg has been settled, or whose deadline has passed */
-export const handOver = (tracked) => {
-  if (isUntold(tracked)) post(tracked);
-};
-
-/** The page may be ending: tell what is known. */
-export const leave = () => events.filter(isUntold).forEach((tracked) => navigator.sendBeacon(endpoint, tell(tracked)));

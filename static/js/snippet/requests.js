@@ -1,13 +1,17 @@
 // The Pixel's own requests, known by their path and our id, not by host: seen when they leave, followed to their end.
 
-import { find } from './events.js';
-import { dispatched, report } from './leg.js';
+import { age, find } from './events.js';
+import { report } from './leg.js';
 import { guard, part } from './site.js';
+
+const SETTLE_MS = 2500; // a request has this long to be answered
 
 /** What the page's own policy has stopped, for judge.js. @type {import('./types.js').Violation[]} */
 export const violations = [];
 
-const CUSTOMER_KEYS = 'em ph fn ln ct st zp country db ge external_id'.split(' ');
+/** What the relay is told of a request, under Meta's own names; also the customer keys, which are hashed there. */
+const SEEN =
+  'id ev eid fbp fbc cd[value] cd[currency] dpo ud[em] ud[ph] ud[fn] ud[ln] ud[ct] ud[st] ud[zp] ud[country] ud[db] ud[ge] ud[external_id]'.split(' ');
 
 /**
  * The request that a call makes: called with its end, once it has come. Undefined where it is none of the Pixel's, or
@@ -17,28 +21,22 @@ const CUSTOMER_KEYS = 'em ph fn ln ct st zp country db ge external_id'.split(' '
  * @param {any} [body]
  */
 export const follow = (transport, address, body) => {
-  const [matches, query] = /\/tr\/?(\?.*)?$/.exec(String(address)) || [];
+  const [matches, query] = /\/tr\/?(\?.*)?$/.exec(/** @type {string} */ (address)) || [];
   if (!matches) return;
   const params = body || new URLSearchParams(query);
-  /** @param {string} name */
-  const get = (name) => params.get(name);
-  const tracked = find(get('eid'), get('ev'), get('id'));
+  /** @type {Record<string, string | undefined>} */
+  const seen = {};
+  for (const name of SEEN) seen[name] = params.get(name) ?? undefined;
+  const tracked = find(seen.eid, seen.ev, seen.id);
   // Meta's own notice comes after the request, which may have been seen to leave.
   if (!tracked || (transport === 'unknown' && tracked.event.pixel.seen)) return;
-  dispatched(tracked, transport, {
-    event_name: get('ev'),
-    event_id: get('eid'),
-    fbp: get('fbp'),
-    fbc: get('fbc'),
-    value: get('cd[value]'),
-    currency: get('cd[currency]'),
-    dpo: get('dpo'),
-  });
-  // Meta's script may have been given these before we came; it spells them out hashed, and both halves carry the same.
-  for (const key of CUSTOMER_KEYS) {
-    const hash = get(`ud[${key}]`);
-    if (hash && !tracked.raw[key]) tracked.hashed[key] = [hash];
-  }
+  const leg = tracked.event.pixel;
+  leg.dispatched_ms ??= age(tracked);
+  leg.seen ??= seen;
+  leg.transport = transport;
+  if (leg.state === 'undispatched') leg.state = 'pending';
+  tracked.requests++;
+  setTimeout(() => tracked.requests && report(tracked, 'pending', 'settle-timeout'), SETTLE_MS);
   let open = true;
   /** @param {import('./types.js').State} state @param {string} evidence */
   const end = (state, evidence) => {
@@ -48,7 +46,7 @@ export const follow = (transport, address, body) => {
   return (/** @type {string} */ what) => {
     // Only these prove something by themselves.
     if (/^(load|fetch)$/.test(what)) end('sent', what);
-    else part('judge', ({ judge }) => judge(String(address), what, violations, end));
+    else part('judge', (module) => module.judge(address, what, violations, end));
   };
 };
 
@@ -74,9 +72,8 @@ const watch = guard((owner, name, look) => {
  */
 export const onFormData = ({ target, formData }) => {
   const end = follow('form', target.action, formData);
-  const frame = /** @type {HTMLIFrameElement} */ (document.getElementsByName(target.target)[0]);
-  // The first load may still be that of the empty frame, whose document is the page's own.
-  if (end) frame.addEventListener('load', () => frame.contentDocument || end('form-load'));
+  const [frame] = document.getElementsByName(target.target);
+  if (end) part('judge', (module) => module.watchFrame(frame, end));
 };
 
 /** Called once, before the Pixel sends anything. */

@@ -15,7 +15,7 @@ export const endpoint = new URL(data.endpoint || '/v1/events', src);
  * @param {string} name
  * @param {(module: any) => unknown} use
  */
-export const part = (name, use) => import(new URL(name + '.js', src) + '').then(use).catch(() => {});
+export const part = (name, use) => import(/** @type {any} */ (new URL(name + '.js', src))).then(use).catch(() => {});
 
 /**
  * The snippet is a guest: whatever fails in here, the page must not notice.

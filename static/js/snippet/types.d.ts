@@ -10,7 +10,8 @@ export interface Leg {
   transport: Transport;
   dispatched_ms?: number;
   settled_ms?: number;
-  seen?: Record<string, string | null>;
+  /** Under Meta's own names. */
+  seen?: Record<string, string | undefined>;
 }
 
 export interface WireEvent {
@@ -34,9 +35,9 @@ export interface Tracked {
   event: WireEvent;
   /** `performance.now()` of the event; below zero where it happened before this page. */
   at: number;
-  /** The customer keys: those given, and those that are hashed, here or by Meta's script. */
-  raw: Record<string, unknown>;
-  hashed: Record<string, string[]>;
+  /** The customer keys: those given, and those that are hashed. */
+  raw?: Record<string, unknown>;
+  hashed?: Record<string, string[]>;
   /** Pixel requests under way; one event is one request per pixel. */
   requests: number;
   /** Settled, or a deadline has passed: it may be posted. */
@@ -64,27 +65,40 @@ export interface Fbq {
   instance?: any;
 }
 
+/** What may leave, and what wants to know of it. A part that sets one of the three calls the one before it. */
 export interface Gate {
   closed: boolean;
-  /** Told of every post that the relay has answered; whether the event shall be posted again. */
-  heard?: (answer: string, body: string) => Promise<boolean>;
+  /** The relay has answered a post. */
+  heard?: (answer: string, body: string, tracked: Tracked) => unknown;
+  /** It has not, or it was in trouble. */
+  failed?: () => unknown;
+  /** Meta's script is there. */
+  loaded?: () => unknown;
 }
 
 export type Violation = Pick<SecurityPolicyViolationEvent, 'blockedURI' | 'disposition' | 'effectiveDirective'>;
 
 /** What the parts of the snippet that are loaded later may touch. */
 export interface Core {
+  /** An event begins; returns its id. */
+  begin: (name: string, data: unknown, eventID?: unknown, pixelIds?: string[]) => string | undefined;
   /** Calls of ours that wait for the page's `fbq`. */
   calls: unknown[][];
   /** The script tag's own attributes. */
   data: DOMStringMap;
   events: Tracked[];
+  /** Meta's script could not be loaded. */
+  fail: () => void;
+  /** A request of the Pixel has left. */
+  follow: (transport: Transport, address: string, body?: unknown) => unknown;
   find: (id: unknown, name: unknown, pixel?: string | null) => Tracked | undefined;
   gate: Gate;
   /** Goes on where the gate is open. */
   resume: () => void;
   /** Members that every event gets. */
   terms: Record<string, unknown>;
+  /** What the page's own policy has stopped. */
+  violations: Violation[];
 }
 
 /** What a consent adapter gets. */
