@@ -16,7 +16,8 @@ from relay.doctor.network import open_network
 from relay.doctor.report import has_failed, report_json, report_text
 from relay.doctor.run import examine
 from relay.doctor.subject import Subject, choose_subject
-from relay.event.explain import explain_event, explain_hash, explain_request
+from relay.event.explain import explain_hash, explain_request
+from relay.event.explain_event import explain_event
 from relay.event.records import Json
 from relay.loading import load_settings
 from relay.serving import run

@@ -82,8 +82,8 @@ def _outbox_events(
         **_personal_why(removed),
         "hold": f"the browser half is {leg.state}: {held_for(not_before - received_ms)}",
         "consent": _consent_sentence(event, site),
-        **event.why,
     }
+    why |= _together(event.why, why)
     return tuple(
         OutboxEvent(
             key=outbox_key(pixel, event.event_name, event.event_id),
@@ -107,6 +107,14 @@ def _outbox_events(
         )
         for pixel in event.pixel_ids or site.pixel_ids()
     )
+
+
+def _together(from_where: Json, told: Json) -> Json:
+    """Where the sender had each field from, and what became of it here."""
+    return {
+        name: place if told.get(name, BY_SENDER) == BY_SENDER else f"{place}; {told[name]}"
+        for name, place in from_where.items()
+    }
 
 
 def _checked(event: ServerSideEvent, received_ms: int, site: Site) -> ServerSideEvent:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from relay.event.outcome import Refusal
 from relay.event.records import Json
 
 _RENAMED: Final = {
@@ -100,6 +101,15 @@ def map_event(event: str, values: Json, choices: Choices) -> MappedEvent | None:
     return MappedEvent(
         name=name, data=data, event_id=event_id, user_data=map_user(_object(values.get("user_data")))
     )
+
+
+def purchase_lacks(event: str, values: Json) -> Refusal | None:
+    """What a GA4 purchase misses that Meta needs."""
+    if event != "purchase":
+        return None
+    if _number(values.get("value")) is None:
+        return Refusal.MISSING_VALUE
+    return None if values.get("currency") else Refusal.MISSING_CURRENCY
 
 
 def map_user(user: Json) -> Json:

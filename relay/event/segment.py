@@ -34,6 +34,7 @@ from relay.event.mapping_tables import (
 from relay.event.outcome import ActionSource, Ignored, Refusal
 from relay.event.personal import personal_kind
 from relay.event.records import Json, ServerSideEvent
+from relay.event.server_wire import EVENT_MAX_BYTES
 from relay.settings import EventMapping
 
 CLOCK_TOLERANCE_MS: Final = 60_000  # a sender's clock within a minute of ours is taken at its word
@@ -75,6 +76,8 @@ def read_message(
     event_id = None
     try:
         message = read_object(raw, Refusal.INVALID_EVENT)
+        if len(msgspec.json.encode(message)) > EVENT_MAX_BYTES:
+            raise RefusedError(Refusal.EVENT_TOO_LARGE)
         name = _name(message)
         if isinstance(event_name := _event_name(message, name, mapping), NoEvent):
             return event_name
@@ -85,6 +88,17 @@ def read_message(
     except RefusedError as refused:
         return Refused(event_id=event_id, reason=refused.reason)
     return event if browser is None else _of_browser(event, browser)
+
+
+def stated_now_ms(raw: object) -> int | None:
+    """The latest time that a message states of itself; None where it states none that can be read."""
+    for path in ("received_at", "sent_at", "timestamp", "original_timestamp"):
+        if (found := at(raw, path)).path:
+            try:
+                return _time_ms(found.value)
+            except RefusedError:
+                return None
+    return None
 
 
 def _name(message: Json) -> str:
@@ -147,7 +161,7 @@ def _event(
         event_id=event_id,
         event_time_ms=time_ms,
         action_source=_checked_source(action_source.value),
-        url=None if is_blank(url.value) else read_url(url.value),
+        url=_url(url.value, _checked_source(action_source.value)),
         referrer=read_referrer(_text(at(message, "context.page.referrer").value)),
         fbp=_text(fbp.value),
         fbc=_text(fbc.value),
@@ -210,6 +224,15 @@ def _checked_source(value: Any) -> ActionSource:
     if (source := member_of(ActionSource, value)) is None:
         raise RefusedError(Refusal.INVALID_ACTION_SOURCE)
     return source
+
+
+def _url(stated: Any, action_source: ActionSource) -> str | None:
+    """The page of a website's event must be one; elsewhere an address that is none is left out."""
+    if is_blank(stated):
+        return None
+    if action_source is ActionSource.WEBSITE:
+        return read_url(stated)
+    return read_referrer(stated if isinstance(stated, str) else None)
 
 
 def _user_id(message: Json, names: tuple[str, ...]) -> Found:

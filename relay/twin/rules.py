@@ -70,7 +70,7 @@ _URL = re.compile(r"https?://[^\s/?#]+([/?#]\S*)?", re.IGNORECASE)
 
 def first_fault(event: object, index: int, now_ms: int) -> GraphError | None:
     """The first thing that Meta would refuse about this event of a batch; None where it would take it."""
-    error = next(_faults(event, index, now_ms), None)
+    error = next(faults(event, index, now_ms), None)
     return msgspec.structs.replace(error, guilty=index) if error else None
 
 
@@ -89,7 +89,7 @@ def is_currency(value: object) -> bool:
     return isinstance(value, str) and value.upper() in CURRENCIES
 
 
-def _faults(event: object, index: int, now_ms: int) -> Iterator[GraphError]:
+def faults(event: object, index: int, now_ms: int) -> Iterator[GraphError]:
     """Every fault in the order of the checks; a check may rely on those before it having found none."""
     if not isinstance(event, Mapping):
         yield GraphError(code=100, message=f"(#100) Param data[{index}] must be an object.")

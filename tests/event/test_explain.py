@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.event.explain import explain_event, explain_hash, explain_request, text_of
+from relay.event.explain import explain_hash, explain_request, text_of
+from relay.event.explain_event import explain_event
 from relay.settings import Pixel, Settings, Site
 
 FBP = "fb.1.1596403881668.1116446470"
@@ -152,7 +153,7 @@ def test_a_crawlers_event_is_recorded_and_so_not_shown_as_sent() -> None:
     assert (answer["event"], answer["refused"]) == (None, "bot")
 
 
-@pytest.mark.parametrize("form", ["ga4", None, 1, ["snippet"]])
+@pytest.mark.parametrize("form", ["shopify", None, 1, ["snippet"]])
 def test_an_unknown_form_is_refused_with_the_known_ones_named(form: object) -> None:
     answer = explain_event(row(**{"as": form}))
     assert answer["refused"] == "unknown_as"

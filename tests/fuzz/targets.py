@@ -24,14 +24,18 @@ from relay.event.address import client_address, is_public, parse_networks, parse
 from relay.event.agent import read_agent
 from relay.event.build import assemble
 from relay.event.enrich import connection_address, enrich
-from relay.event.explain import explain_event, explain_hash, explain_request
+from relay.event.enrich_server import enrich_server
+from relay.event.explain import explain_hash, explain_request
+from relay.event.explain_event import explain_event
 from relay.event.fields import Refused
 from relay.event.identity import cookie_domain, resolve_identity
 from relay.event.normalise import USER_DATA_KEYS, normalise
 from relay.event.observation import Observation, read_observation, sign_observation
 from relay.event.personal import personal_kind, scrub
-from relay.event.records import BrowserEvent, RequestFacts
+from relay.event.records import BrowserEvent, RequestFacts, ServerSideEvent
 from relay.event.schedule import rest_ms
+from relay.event.segment import read_message
+from relay.event.segment_batch import SegmentError, read_batch
 from relay.event.signature import quarantine_reason
 from relay.event.wire import WireError, parse_body, parse_event
 from relay.loading import load_settings
@@ -118,6 +122,26 @@ def wire(data: bytes) -> None:
             fault = first_fault(sent, 0, NOW_MS)
             assert fault is None, fault
             assert scrub(event).event == scrub(scrub(event).event).event
+
+
+def segment(data: bytes) -> None:
+    """A post of Segment's clients, to the events that are sent. What the door takes, Meta's own rules take."""
+    try:
+        batch = read_batch(data, "batch")
+    except SegmentError:
+        return
+    for message in batch.messages:
+        event = read_message(message, SITE.mapping, now_ms=NOW_MS, sent_at=batch.sent_at)
+        if not isinstance(event, ServerSideEvent):
+            continue
+        outcome = enrich_server(event, received_ms=NOW_MS, site=SITE, settings=SETTINGS)
+        if not isinstance(outcome, Refused):
+            msgspec.json.encode(outcome)
+            sent = assemble(
+                outcome[0].server_event, outcome[0].client_ip_address, outcome[0].client_user_agent
+            )
+            fault = first_fault(sent, 0, NOW_MS)
+            assert fault is None, fault
 
 
 def address(data: bytes) -> None:
@@ -283,6 +307,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
     for target in (
         wire,
+        segment,
         address,
         identity,
         customer,

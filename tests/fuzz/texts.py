@@ -1,5 +1,6 @@
 """Inputs that come far into each target: whole posts with a few members changed, chains of hops, and so on."""
 
+import gzip
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from relay.event.normalise import USER_DATA_KEYS
 from tests.event.malformed import PIXEL_ID, SITE_KEY, good_event
+from tests.event.messages import message
 from tests.fuzz.targets import HEADERS, NOW_MS, SIGN_IN
 
 json_values = st.recursive(
@@ -212,8 +214,14 @@ server_events = st.builds(
     ),
 )
 
+batches = st.builds(
+    lambda changed: encoded({"batch": [changed]}),
+    mutated(message(), anything) | st.builds(lambda changed: message(properties=changed), anything),
+)
+
 TEXTS: Final[dict[str, st.SearchStrategy[bytes]]] = {
     "wire": posts | st.builds(encoded, json_values),
+    "segment": batches | batches.map(gzip.compress),
     "address": chains,
     "identity": joined(urls | words, urls, ids | words, ids | words, words),
     "customer": joined(
