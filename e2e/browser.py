@@ -75,6 +75,11 @@ def install_web_servers() -> None:
         print(f"Tests in front of a relay will be skipped: they need {', '.join(missing.values())}.")
 
 
+def install_curl() -> None:
+    if not shutil.which("curl") and has_apt():
+        apt_install("curl")
+
+
 def install_firefox() -> None:
     if find_firefox() is None and has_apt():
         apt_install("firefox-esr")
@@ -87,6 +92,7 @@ def install_firefox() -> None:
 def main() -> int:
     install_network_tools()
     install_web_servers()
+    install_curl()
     install_firefox()
     found = find_chromium() or install_chromium()
     if found is None:

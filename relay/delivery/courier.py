@@ -74,6 +74,11 @@ class Courier:
         self._running = False
         self._grace_seconds = 0.0
 
+    def token_of(self, pixel: str) -> str | None:
+        """The token that this pixel's events are sent with, as it was read last."""
+        access = self._pixels.get(pixel)
+        return None if access is None else access.token
+
     def wake(self) -> None:
         """Look again now: something was admitted, replayed or let go."""
         self._wake.set()

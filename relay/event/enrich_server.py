@@ -174,7 +174,8 @@ def _check_breadth(event: ServerSideEvent, server_event: Json, address: str | No
 
 def _leg(event: ServerSideEvent, site: Site, received_ms: int) -> BrowserLeg:
     """A browser half is expected where the page and the backend send the same events."""
-    is_paired = event.action_source is ActionSource.WEBSITE and site.rules_of(event.event_name).mode == "both"
+    is_websites = event.action_source is ActionSource.WEBSITE and event.has_own_id
+    is_paired = is_websites and site.rules_of(event.event_name).mode == "both"
     return BrowserLeg(
         state=BrowserState.AWAITED if is_paired else BrowserState.ABSENT,
         evidence="",

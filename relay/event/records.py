@@ -87,6 +87,7 @@ class ServerSideEvent(msgspec.Struct, frozen=True, kw_only=True):
     original_event_data: Json | None
     extra: Json = {}  # Meta's rarer members, passed on as they are: `fields.EXTRA_KEYS`
     consent: bool = False  # it was granted in so many words; a denied event does not come this far
+    has_own_id: bool = True  # False: its id was made of it, so that no page can have posted it
     partial: bool = False  # only completes the event of the same name and id, never goes alone
     sender: str = "a server"  # who sent it, for the receipt: "POST /v1/server-events"
     why: Json = {}  # field → where the sender had it from, where that is known

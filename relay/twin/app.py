@@ -17,8 +17,8 @@ from starlette.routing import Route
 from relay.assets import find_assets
 from relay.clock import wall_clock_ms
 from relay.event.verdict import SameSource
-from relay.twin.answers import refusal
-from relay.twin.body import BodyError, read_body
+from relay.forms import BodyError, read_body
+from relay.graph_answers import refusal
 from relay.twin.connection import peer_address
 from relay.twin.diagnostics import address_ways
 from relay.twin.events_manager import diagnostics_page, overview_page, stylesheet_and_script, test_events_page

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from relay.twin.answers import GraphError, accepted, refusal
-from relay.twin.body import BodyError
+from relay.forms import BodyError
+from relay.graph_answers import GraphError, accepted, refusal
 from relay.twin.connection import reset, until_disconnected
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.event.verdict import Source
-from relay.twin.answers import GraphError, accepted, error_body, refusal
-from relay.twin.body import BodyError, form_fields, last_wins, query_fields, read_body
+from relay.forms import BodyError, form_fields, last_wins, query_fields, read_body
+from relay.graph_answers import GraphError, accepted, error_body, refusal
 from relay.twin.connection import plain_address
 from relay.twin.pixel import hashed_ids, is_pixel_id
 from relay.twin.rules import first_fault

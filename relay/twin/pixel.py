@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from relay.event.normalise import normalise
 from relay.event.verdict import Source
-from relay.twin.body import BodyError, form_fields, last_wins, query_fields, read_body
+from relay.forms import BodyError, form_fields, last_wins, query_fields, read_body
 from relay.twin.state import Received, Rejected, TwinState
 
 MAX_BODY: Final = 1024 * 1024

@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from relay.event.quality import IDENTIFIERS
 from relay.event.verdict import Source
-from relay.twin.answers import GRAPH_TYPE, GraphError, refusal
-from relay.twin.body import BodyError, last_wins, query_fields
+from relay.forms import BodyError, last_wins, query_fields
+from relay.graph_answers import GRAPH_TYPE, GraphError, refusal
 from relay.twin.diagnostics import ADVICE, TITLES, findings
 from relay.twin.graph import CallRefusedError, check_token, check_version, refuse
 from relay.twin.state import Received, TwinState

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from iso4217 import Currency
 
-from relay.twin.answers import GraphError
+from relay.graph_answers import GraphError
 
 Json = Mapping[str, Any]
 

@@ -26,6 +26,7 @@ SECURITY: Final[dict[Needs, list[dict[str, list[str]]]]] = {
     "doctor": [{"doctor": []}],
     "server": [{"server": []}],
     "write_key": [{"writeKey": []}, {}],  # in the body too
+    "graph": [{"server": []}, {}],  # or the token in the address or the body, which OpenAPI has no word for
 }
 SCHEMES: Final[Json] = {
     "session": {"type": "apiKey", "in": "cookie", "name": "counterfoil", "description": "Over plain http."},

@@ -9,9 +9,10 @@ from relay.event.records import Json
 
 JSON: Final = "application/json"
 HTML: Final = "text/html"
+FORM: Final = "application/x-www-form-urlencoded"
 SCRIPT: Final = "text/javascript"
 
-Needs = Literal["nothing", "session", "doctor", "origin", "server", "write_key"]
+Needs = Literal["nothing", "session", "doctor", "origin", "server", "write_key", "graph"]
 Reasons = Mapping[int, tuple[str, ...]]  # status → the closed list of reasons it can come with
 NONE: Final[Reasons] = {}
 R = TypeVar("R", bound=str)

@@ -14,10 +14,12 @@ from relay.settings import SiteKey
 from relay.web.address import NONCE, AddressToken
 from relay.web.address_echo import AddressEcho
 from relay.web.addresses import AddressReport
+from relay.web.graph_ingest import VERSION
 from relay.web.health import NOT_READY, Health
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
 from relay.web.operation import (
+    FORM,
     HTML,
     JSON,
     NONE,
@@ -31,6 +33,13 @@ from relay.web.operation import (
 )
 from relay.web.overview import Overview
 from relay.web.posted import EXAMPLE, PostedEvents
+from relay.web.posted_graph import (
+    GRAPH_EXAMPLE,
+    GRAPH_REFUSALS,
+    GraphReceived,
+    GraphRefused,
+    PostedGraphCall,
+)
 from relay.web.posted_server import SERVER_EXAMPLE, PostedServerEvents
 from relay.web.quality import QualityReport
 from relay.web.radar import RadarReport
@@ -279,6 +288,39 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             503: ("store_unavailable",),
         },
         needs="server",
+    ),
+    Operation(
+        method="post",
+        path="/graph/{version}/{pixel}/events",
+        summary="Take events of Meta's SDKs, in Graph's own shape.",
+        parameters=(
+            Parameter(
+                name="version",
+                sentence="A Graph version, such as v26.0.",
+                schema={"type": "string", "pattern": f"^{VERSION.pattern}$"},
+                place="path",
+                required=True,
+            ),
+            Parameter(
+                name="pixel", sentence="One of the site's pixels.", schema=TEXT, place="path", required=True
+            ),
+            Parameter(
+                name="access_token",
+                sentence="As some SDKs send it; a header or the body is better.",
+                schema=TEXT,
+            ),
+        ),
+        body=PostedGraphCall,
+        body_types=(JSON, FORM),
+        example=GRAPH_EXAMPLE,
+        replies={
+            200: Reply(sentence="The call is committed.", media_type=JSON, record=GraphReceived),
+            **{
+                status: Reply(sentence=sentence, media_type=JSON, record=GraphRefused)
+                for status, sentence in GRAPH_REFUSALS.items()
+            },
+        },
+        needs="graph",
     ),
     Operation(
         method="get",

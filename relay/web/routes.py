@@ -9,6 +9,7 @@ from relay.web import (
     address,
     address_echo,
     addresses,
+    graph_ingest,
     health,
     ingest,
     issues,
@@ -45,6 +46,7 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/v1/address", address.get_address, methods=["GET"]),
         # the shop's servers
         Route("/v1/server-events", server_events.post_server_events, methods=["POST"]),
+        Route("/graph/{version}/{pixel}/events", graph_ingest.post_graph_events, methods=["POST"]),
         # the operator's machines
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),

@@ -38,9 +38,9 @@ from relay.event.segment import read_message
 from relay.event.segment_batch import SegmentError, read_batch
 from relay.event.signature import quarantine_reason
 from relay.event.wire import WireError, parse_body, parse_event
+from relay.forms import BodyError, last_wins, query_fields
 from relay.loading import load_settings
 from relay.settings import AddressHosts, Pixel, Server, Settings, Site
-from relay.twin.body import BodyError, last_wins, query_fields
 from relay.twin.rules import first_fault
 from relay.web.signin import SignIn
 from relay.web.twin_view import read_twin, read_twin_addresses

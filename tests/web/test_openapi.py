@@ -22,7 +22,7 @@ from relay.web.operations import OPERATIONS
 from relay.web.posted import EXAMPLE
 from relay.web.posted_server import SERVER_EXAMPLE
 from tests.event.malformed import MALFORMED, PIXEL_ID, good_event
-from tests.event.malformed_server import MALFORMED_CALLS, good_server_event
+from tests.event.malformed_server import MALFORMED_CALLS, MALFORMED_SERVER_EVENTS, good_server_event
 from tests.web.lab import HEADERS, NOW_MS, ORIGIN, Relay, open_relay
 from tests.web.test_server_events import ENVIRON, KEY, with_keys
 
@@ -206,6 +206,16 @@ async def test_calls_of_servers_are_answered_as_described(tmp_path: Path, anyio_
         for body in bodies:
             assert await check(relay, "post", "/v1/server-events", content=body, headers=headers) < 500
         assert await check(relay, "post", "/v1/server-events", content=bodies[0]) == 401
+
+
+async def test_calls_of_metas_sdks_are_answered_as_described(tmp_path: Path, anyio_backend: str) -> None:
+    async with open_relay(with_keys(tmp_path), environ=ENVIRON) as relay:
+        path, of = f"/graph/v26.0/{PIXEL_ID}/events", "/graph/{version}/{pixel}/events"
+        headers = {"authorization": f"Bearer {KEY}", "content-type": JSON}
+        bodies = [msgspec.json.encode({"data": [event]}) for event, _ in MALFORMED_SERVER_EVENTS]
+        for body in [msgspec.json.encode({"data": [good_server_event()]}), b"{", *bodies]:
+            assert await check(relay, "post", path, of=of, content=body, headers=headers) < 500
+        assert await check(relay, "post", path, of=of) == 400
 
 
 @given(st.sampled_from(sorted(good_server_event())), json_values)

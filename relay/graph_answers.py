@@ -1,12 +1,14 @@
 """Graph's two answer shapes: events received, and the error object."""
 
 import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
 
 GRAPH_TYPE: Final = "application/json; charset=UTF-8"
+HEADERS: Final = {"content-type": GRAPH_TYPE, "cache-control": "no-store"}
 
 
 class GraphError(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +40,14 @@ def error_body(error: GraphError) -> dict[str, Any]:
     return body | {"fbtrace_id": trace_id()}
 
 
-def refusal(error: GraphError, body: dict[str, Any] | None = None) -> Response:
+def refusal(
+    error: GraphError, body: dict[str, Any] | None = None, *, headers: Mapping[str, str] | None = None
+) -> Response:
     """The answer to a refused call; `body` where the caller has already made it."""
     content = msgspec.json.encode({"error": body or error_body(error)})
-    return Response(content, error.status, headers={"content-type": GRAPH_TYPE, "cache-control": "no-store"})
+    return Response(content, error.status, headers={**HEADERS, **(headers or {})})
 
 
-def accepted(number: int) -> Response:
-    content = msgspec.json.encode({"events_received": number, "messages": [], "fbtrace_id": trace_id()})
-    return Response(content, headers={"content-type": GRAPH_TYPE, "cache-control": "no-store"})
+def accepted(number: int, messages: Sequence[str] = ()) -> Response:
+    answer = {"events_received": number, "messages": messages, "fbtrace_id": trace_id()}
+    return Response(msgspec.json.encode(answer), headers=HEADERS)
