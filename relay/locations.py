@@ -23,7 +23,10 @@ def check_url(url: str) -> None:
 def check_origin(origin: str) -> None:
     """An origin is compared with the Origin header byte by byte, so it must be spelt as browsers spell it."""
     if origin in ("*", "null"):
-        raise ValueError(f"{origin} would let every page on the web post. List your shop's own origins")
+        raise ValueError(
+            f"{origin} would let every page on the web post. List your shop's own origins; "
+            "for sandboxed frames of theirs set opaque_origins = true"
+        )
     _, spelt = _split(origin)
     if origin != spelt:
         raise ValueError(f"{origin} is not what a browser sends as Origin. Write {spelt}")

@@ -406,6 +406,12 @@ class Site(Section, frozen=True):
     pixels: Annotated[
         tuple[Pixel, ...], msgspec.Meta(description="Pixels that get every event of the site.", min_length=1)
     ]
+    opaque_origins: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Let sandboxed frames post, whose Origin is null, such as Shopify's custom pixels."
+        ),
+    ] = False
     default_country: Annotated[
         CountryCode | None,
         msgspec.Meta(description="Country for phone numbers without a country code, such as DE."),

@@ -1,11 +1,14 @@
 """What a shop puts into its pages: the tag, the queue stub, and what its security policy must allow."""
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from relay.settings import AddressHosts, Site
 
@@ -65,6 +68,19 @@ def site_tag(public_url: str, site: Site, *, integrity: str | None = None) -> st
         radar_share=site.radar_share,
         integrity=integrity,
     )
+
+
+def shopify_pixel(public_url: str, site: Site, source: str) -> str:
+    """Shopify's custom pixel for this site: `source` with its one line of settings written."""
+    settings = {
+        "relay": public_url,
+        "site": site.key,
+        "pixels": site.pixel_ids(),
+        "contentId": "variant",
+        "tr": f"{META_PIXEL}/tr/",
+    }
+    line = f"const SETTINGS = {msgspec.json.encode(settings).decode()};"
+    return re.sub(r"^const SETTINGS = .*$", lambda _: line, source, count=1, flags=re.MULTILINE)
 
 
 def policy_sources(

@@ -24,6 +24,7 @@ from relay.cli import main
 from relay.event.normalise import normalise
 from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
+from relay.loading import load_settings
 from relay.store.sqlite import SqliteStore
 from relay.tag import PINNED, integrity
 from tests.ports import free_port
@@ -195,6 +196,22 @@ def test_snippet_pins_the_script_by_its_hash(folder: Path) -> None:
     body = (find_assets("static") / "js" / PINNED).read_bytes()
     said = counterfoil("snippet", "--pinned").stdout
     assert f'/c.v1.js" integrity="{integrity(body)}"' in said
+
+
+def test_snippet_prints_shopifys_pixel_with_the_sites_own_settings(folder: Path) -> None:
+    assert "Set opaque_origins = true" in refused("snippet", "--shopify")
+    config = (folder / "relay.toml").read_text()
+    (folder / "relay.toml").write_text(config.replace("origins = [", "opaque_origins = true\norigins = ["))
+    code = counterfoil("snippet", "--shopify").stdout
+    (line,) = re.findall(r"^const SETTINGS = (.*);$", code, re.MULTILINE)
+    assert msgspec.json.decode(line) == {
+        "relay": load_settings(folder / "relay.toml", {}, {}).server.public_url,
+        "site": "demo-shop",
+        "pixels": ["1234567890"],
+        "contentId": "variant",
+        "tr": "https://www.facebook.com/tr/",
+    }
+    assert "Name one of demo-shop by --site" in refused("snippet", "--shopify", "--site", "other")
 
 
 def test_snippet_prints_the_tag_the_stub_and_the_policy(folder: Path) -> None:

@@ -16,12 +16,14 @@ from relay.doctor.network import open_network
 from relay.doctor.report import has_failed, report_json, report_text
 from relay.doctor.run import examine
 from relay.doctor.subject import Subject, choose_subject
+from relay.errors import RelayError
 from relay.event.explain import explain_hash, explain_request
 from relay.event.explain_event import explain_event
 from relay.event.records import Json
 from relay.loading import load_settings
 from relay.serving import run
-from relay.tag import PINNED, STUB, integrity, policy_line, site_tag
+from relay.settings import Settings
+from relay.tag import PINNED, STUB, integrity, policy_line, shopify_pixel, site_tag
 
 EXPLAIN: Final[dict[str, Callable[[object], Json]]] = {
     "hash": explain_hash,
@@ -35,9 +37,14 @@ EXPLAIN: Final[dict[str, Callable[[object], Json]]] = {
 @click.option(
     "--pinned", is_flag=True, help="Name the script by version and hash; later fixes need a new tag."
 )
-def snippet(config: Path, pinned: bool) -> None:
+@click.option("--shopify", is_flag=True, help="Print the code of a Shopify custom pixel instead.")
+@click.option("--site", "site_key", help="The site's key; with --shopify, where there are several.")
+def snippet(config: Path, pinned: bool, shopify: bool, site_key: str | None) -> None:
     """Print what goes into the shop's pages, and what its Content-Security-Policy must allow."""
     settings = load_settings(config, os.environ, {})
+    if shopify:
+        click.echo(_shopify(settings, site_key), nl=False)
+        return
     body = (find_assets("static") / "js" / PINNED).read_bytes() if pinned else None
     for site in settings.site:
         click.echo(f"<!-- {site.key}: into the <head> of every page, before other scripts -->")
@@ -50,6 +57,20 @@ def snippet(config: Path, pinned: bool) -> None:
         click.echo("Where the shop sends a Content-Security-Policy, add to it:")
         click.echo(policy_line(settings.server.public_url, tuple(site.address_hosts.urls().values())))
         click.echo()
+
+
+def _shopify(settings: Settings, site_key: str | None) -> str:
+    sites = [site for site in settings.site if site_key in (None, site.key)]
+    if len(sites) != 1:
+        keys = ", ".join(site.key for site in settings.site)
+        raise RelayError(f"Which site? Name one of {keys} by --site.")
+    if not sites[0].opaque_origins:
+        raise RelayError(
+            f"Shopify runs custom pixels in a frame without an origin, and the site {sites[0].key} refuses those. "
+            "Set opaque_origins = true under its [[site]], restart the relay, and come again."
+        )
+    source = (find_assets("templates") / "shopify" / "custom-pixel.js").read_text("utf-8")
+    return shopify_pixel(settings.server.public_url, sites[0], source)
 
 
 @click.command()

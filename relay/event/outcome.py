@@ -149,6 +149,7 @@ class Refusal(StrEnum):
     INVALID_AGE = "invalid_age"
     TOO_OLD = "too_old"
     INVALID_URL = "invalid_url"
+    FOREIGN_URL = "foreign_url"
     INVALID_PIXEL_REPORT = "invalid_pixel_report"
     UNKNOWN_PIXEL = "unknown_pixel"
     INVALID_CUSTOM_DATA = "invalid_custom_data"
@@ -182,6 +183,7 @@ REFUSAL_SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.INVALID_EVENT_ID: "event_id must be a text of 1 to 200 printable characters.",
     Refusal.INVALID_AGE: "age_ms must be a whole number of milliseconds, zero or more.",
     Refusal.TOO_OLD: "The event is older than Meta accepts: seven days, or 62 for a physical store.",
+    Refusal.FOREIGN_URL: "The frame that posted has no origin, and url is of none of the site's origins.",
     Refusal.INVALID_URL: "url must be the page's absolute http or https address, at most 4,096 characters.",
     Refusal.INVALID_PIXEL_REPORT: "pixel must hold a known state and, where given, whole millisecond offsets.",
     Refusal.UNKNOWN_PIXEL: "pixel_ids names a pixel that is not configured for this site.",

@@ -33,7 +33,7 @@ from relay.store.protocol import IssueSeen, Store
 from relay.web.cookies import acknowledge, renew_cookies
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
-from relay.web.origin import allow, is_allowed, origin_of
+from relay.web.origin import OPAQUE, allow, is_allowed, is_of_site, origin_of
 from relay.web.rates import Limited, Rates, asker
 
 log = structlog.get_logger("relay.web")
@@ -192,7 +192,7 @@ async def take(
     keys = Keys(
         relay=request.app.state.signing_keys, shop=request.app.state.conversion_keys.get(site.key, ())
     )
-    outcomes = [check_event(raw, facts, connection, site, settings, keys) for raw in raw_events]
+    outcomes = [check_event(raw, facts, connection, site, settings, keys, page=page) for raw in raw_events]
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     if rows:
@@ -223,11 +223,15 @@ def check_event(
     site: Site,
     settings: Settings,
     keys: Keys,
+    *,
+    page: str,
 ) -> tuple[OutboxEvent, ...] | Refused:
     """One event of the post: a row for each pixel, or why it was not accepted."""
     event = parse_event(raw, pixel_ids=site.pixel_ids())
     if isinstance(event, Refused):
         return event
+    if page == OPAQUE and not is_of_site(event.url, site):
+        return Refused(event_id=event.event_id, reason=Refusal.FOREIGN_URL)
     return enrich(
         event,
         facts,

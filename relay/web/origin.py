@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from relay.settings import Settings, Site
 from relay.web.errors import error
 
 PREFLIGHT_SECONDS: Final = 600
+OPAQUE: Final = "null"  # of sandboxed frames
 
 
 def origin_of(headers: Headers) -> str | None:
@@ -21,14 +23,21 @@ def origin_of(headers: Headers) -> str | None:
 
 
 def is_allowed(origin: str, sites: Iterable[Site]) -> bool:
-    """Byte by byte: the settings spell origins as browsers do, and `null` is never among them."""
-    return any(origin in site.origins for site in sites)
+    """Byte by byte: the settings spell origins as browsers do. `null` is that of frames without one."""
+    return any(origin in site.origins or (origin == OPAQUE and site.opaque_origins) for site in sites)
+
+
+def is_of_site(url: str, site: Site) -> bool:
+    """Whether a page's address is below one of the site's origins."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" in site.origins
 
 
 def allow(response: Response, origin: str) -> None:
     """Let the page at `origin`, which must have been checked, read this answer, and send cookies for it."""
     response.headers["access-control-allow-origin"] = origin
-    response.headers["access-control-allow-credentials"] = "true"
+    if origin != OPAQUE:  # anybody's frame has that one, and none of them needs cookies
+        response.headers["access-control-allow-credentials"] = "true"
     response.headers["access-control-expose-headers"] = "Retry-After"
 
 
