@@ -86,6 +86,7 @@ async def serving(
             try:
                 yield
             finally:
+                app.state.draining = True  # ends what would never end by itself, such as a stream
                 server.should_exit = True
                 await running
 

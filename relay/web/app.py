@@ -28,6 +28,7 @@ from relay.store.sqlite import SqliteStore
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
 from relay.web.keys import conversion_keys, signing_keys, write_keys
+from relay.web.live import Feed
 from relay.web.loads import LoadLog
 from relay.web.marks import note_marks
 from relay.web.pages import open_pages
@@ -80,6 +81,7 @@ def create_app(
     app.state.write_keys = write_keys(settings, environ)
     app.state.rates = Rates(settings.limits, len(settings.site), lambda: steady_ms() / 1_000)
     app.state.loads = LoadLog(settings.site)
+    app.state.feed = Feed()
     app.state.draining = False
     return app
 

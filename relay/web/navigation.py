@@ -16,7 +16,7 @@ class Group(NamedTuple):
 
 
 MENU: Final = (
-    Group("Watch", (Entry("/", "Overview"), Entry("/receipts", "Receipts"))),
+    Group("Watch", (Entry("/", "Overview"), Entry("/live", "Live"), Entry("/receipts", "Receipts"))),
     Group(
         "Understand",
         (Entry("/addresses", "Addresses"), Entry("/radar", "Radar"), Entry("/quality", "Quality")),

@@ -18,6 +18,7 @@ from relay.web.graph_ingest import VERSION
 from relay.web.health import NOT_READY, Health
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
+from relay.web.live import LiveRows
 from relay.web.operation import (
     FORM,
     HTML,
@@ -394,6 +395,20 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         *SCOPE,
         errors=BAD_FILTER,
     ),
+    page("/live", "The newest events, as they come.", *SCOPE, errors=BAD_FILTER),
+    Operation(
+        method="get",
+        path="/live/stream",
+        summary="Each row of /live that is new or has changed, as server-sent events, the last hundred first.",
+        parameters=SCOPE,
+        replies={
+            200: Reply(sentence="Until somebody closes it.", media_type="text/event-stream"),
+            303: SIGN_IN_FIRST,
+        },
+        errors={**BAD_FILTER, 503: ("too_many_listeners",)},
+        needs="session",
+    ),
+    view("/api/live", "The newest events.", LiveRows, *SCOPE, errors=BAD_FILTER),
     page("/issues", "What looks wrong, and how to mend it.", *SCOPE, errors=BAD_FILTER),
     view("/api/issues", "What looks wrong, and how to mend it.", IssueList, *SCOPE, errors=BAD_FILTER),
     Operation(
