@@ -323,10 +323,13 @@ def test_replay_puts_ended_events_back_once(store: Path, which: tuple[str, ...])
     assert counterfoil("replay", *which).stdout == "Nothing to put back.\n"
 
 
-def test_replay_beside_a_running_relay_says_what_to_do(store: Path) -> None:
+def test_a_running_relay_replays_itself(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_TOKEN")  # so that what is put back waits
     with running("serve") as process:
         lines_until(process, "Sign in")
-        assert "stop, replay, start" in refused("replay", "--fate", "rejected")
+        assert counterfoil("replay", "--fate", "rejected").stdout == "1 put back; they are sent now.\n"
+        assert "Waiting: 2" in counterfoil("status").stdout
+        assert counterfoil("replay", "--fate", "rejected").stdout == "Nothing to put back.\n"
 
 
 # prune, erase, export
@@ -375,11 +378,29 @@ def test_erase_takes_no_address_in_clear(kept: Path) -> None:
     assert "ada@" not in said
 
 
-@pytest.mark.parametrize("command", [("erase", *PERSON), ("prune",)])
-def test_erase_and_prune_beside_a_running_relay_say_what_to_do(kept: Path, command: tuple[str, ...]) -> None:
+def test_a_running_relay_erases_and_forgets_itself(kept: Path) -> None:
     with running("serve") as process:
         lines_until(process, "Sign in")
-        assert f"stop, {command[0]}, start" in refused(*command)
+        assert "2 erased." in counterfoil("erase", *PERSON).stdout.splitlines()
+        assert ADA.encode() not in b"".join(file.read_bytes() for file in kept.parent.iterdir())
+        assert "Forgotten" in counterfoil("prune").stdout
+        assert exported() == ["waits", "rejected"]
+
+
+def test_a_command_of_another_key_is_refused_by_a_running_relay(kept: Path) -> None:
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        kept.with_name("signing.key").write_text("another" * 10)
+        assert "does not know this key" in refused("prune")
+
+
+def test_a_command_says_where_it_looked_for_the_relay_that_has_the_file(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running("serve") as process:
+        lines_until(process, "Sign in")
+        monkeypatch.setenv("RELAY_PORT", str(free_port()))
+        assert f"http://127.0.0.1:{os.environ['RELAY_PORT']}" in refused("erase", *PERSON)
 
 
 def exported(*arguments: str) -> list[str]:

@@ -16,6 +16,7 @@ import httpx
 
 from relay import __version__
 from relay.cli.options import config_option
+from relay.cli.running import address_of
 from relay.cli.upkeep import existing_store
 from relay.errors import RelayError
 from relay.loading import load_settings, read_token
@@ -177,7 +178,7 @@ def _why_parked(pixel: PixelState) -> str:
     code = "" if pixel.code is None else f" (code {pixel.code})"
     return (
         f"Pixel {pixel.pixel} is parked since {_utc(pixel.parked_ms)}, its events wait: {pixel.message}{code} "
-        "Put a working token in place and restart the relay."
+        "Put a working token in place: in its token_file it is noticed within a minute, in a variable after a restart."
     )
 
 
@@ -187,14 +188,10 @@ def _utc(at_ms: int) -> str:
 
 def _not_ready(settings: Settings) -> list[str]:
     """Ask the running relay itself."""
-    every_address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - asked, not bound
-    host = every_address.get(settings.server.host, settings.server.host)
     try:
-        answer = httpx.get(f"http://{host}:{settings.server.port}/readyz", timeout=5)
+        answer = httpx.get(f"{address_of(settings)}/readyz", timeout=5, trust_env=False)
     except httpx.HTTPError as error:
-        return [
-            f"The relay holds its file but does not answer on {host} port {settings.server.port}: {error}."
-        ]
+        return [f"The relay holds its file but does not answer at {address_of(settings)}: {error}."]
     return [] if answer.is_success else [f"The relay is not ready: {answer.text}"]
 
 

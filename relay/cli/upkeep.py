@@ -1,17 +1,17 @@
-"""Commands for the store of a stopped relay: replay, rescue, prune, erase; and export, which any relay allows."""
+"""Commands for the store: replay, prune, erase and export, beside a running relay too; rescue for a stopped one."""
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
 
 from relay.cli.options import config_option
+from relay.cli.running import ask
 from relay.clock import wall_clock_ms
 from relay.errors import RelayError, StoreLocked
 from relay.event.normalise import normalise
@@ -19,10 +19,11 @@ from relay.event.outcome import Fate
 from relay.loading import load_settings
 from relay.serving import run
 from relay.settings import Settings
+from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.person import export as export_receipts
 from relay.store.sqlite.rescue import rescue as rescue_store
-from relay.web.app import prune_once
+from relay.web import upkeep
 
 T = TypeVar("T")
 TIME: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -40,7 +41,7 @@ REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN, Fate.QUARANTINED
 def replay(
     config: Path, event_ids: tuple[str, ...], fate: str | None, since: datetime | None, until: datetime | None
 ) -> None:
-    """Put ended events back into the outbox of a stopped relay; delivered ones never.
+    """Put ended events back into the outbox; delivered ones never.
 
     The options narrow together.
     """
@@ -50,25 +51,25 @@ def replay(
             "or --since 2026-11-01T08:00 and --until."
         )
     settings = load_settings(config, os.environ, {})
-    put_back = run(_replay(settings, event_ids, Fate(fate) if fate else None, _ms(since), _ms(until)))
+    asked = upkeep.ReplayAsked(
+        event_ids=event_ids,
+        fate=Fate(fate) if fate else None,
+        since_ms=_ms(since),
+        until_ms=_ms(until),
+    )
+    done, is_running = _done(
+        settings,
+        lambda store: upkeep.replay(store, asked, wall_clock_ms()),
+        lambda: ask(settings, "/api/replay", asked, upkeep.Replayed),
+    )
+    when = "now" if is_running else "at the next start"
     click.echo(
-        f"{put_back} put back; they are sent at the next start." if put_back else "Nothing to put back."
+        f"{done.replayed} put back; they are sent {when}." if done.replayed else "Nothing to put back."
     )
 
 
 def _ms(moment: datetime | None) -> int | None:
     return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000)
-
-
-async def _replay(
-    settings: Settings,
-    event_ids: tuple[str, ...],
-    fate: Fate | None,
-    since_ms: int | None,
-    until_ms: int | None,
-) -> int:
-    again = partial(SqliteStore.replay, event_ids=event_ids, fate=fate, since_ms=since_ms, until_ms=until_ms)
-    return await _with_store(settings, "replay", lambda store: again(store, now_ms=wall_clock_ms()))
 
 
 @click.command()
@@ -85,15 +86,14 @@ def rescue(config: Path) -> None:
 @click.command()
 @config_option
 def prune(config: Path) -> None:
-    """Forget now what a stopped relay has kept as long as the settings say; a running one does so every hour."""
+    """Forget now what was kept as long as the settings say, and write the file anew; a relay forgets every hour."""
     settings = load_settings(config, os.environ, {})
-    run(_with_store(settings, "prune", partial(_prune, settings)))
+    _done(
+        settings,
+        lambda store: upkeep.prune(store, settings, wall_clock_ms()),
+        lambda: ask(settings, "/api/prune", upkeep.PruneAsked(), upkeep.Pruned),
+    )
     click.echo("Forgotten, and the file written anew without it.")
-
-
-async def _prune(settings: Settings, store: SqliteStore) -> None:
-    await prune_once(store, settings, wall_clock_ms())
-    await store.rewrite()
 
 
 email_hash_option = click.option(
@@ -117,19 +117,28 @@ external_id_option = click.option(
 @email_hash_option
 @external_id_option
 def erase(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> None:
-    """Erase every event of one person from the store of a stopped relay, and report what it was."""
+    """Erase every event of one person, and report what it was."""
     settings = load_settings(config, os.environ, {})
     hashes = _person(email_hashes, external_ids)
     if not hashes:
         raise RelayError(
             "Say whose events: --email-hash HASH or --external-id ID, each several times if need be."
         )
-    gone = run(_with_store(settings, "erase", lambda store: store.erase(hashes)))
+    asked = upkeep.EraseAsked(hashes=tuple(hashes))
+    done, _ = _done(
+        settings,
+        lambda store: upkeep.erase(store, asked),
+        lambda: ask(settings, "/api/erase", asked, upkeep.ErasedEvents),
+    )
+    gone = done.erased
     for each in sorted(gone, key=lambda each: (each.site, each.pixel, each.was)):
         click.echo(f"{each.events} of site {each.site}, pixel {each.pixel}: {each.was}")
     click.echo(f"{sum(each.events for each in gone)} erased.")
-    if any(each.was in (Fate.DELIVERED, Fate.UNKNOWN) for each in gone):
-        click.echo("Meta has those that were delivered; ask it to delete them, too.")
+    if any(each.was in (Fate.DELIVERED, Fate.UNKNOWN, "sending") for each in gone):
+        click.echo(
+            "Meta has those that were delivered, and may have the unknown ones and those that were being"
+        )
+        click.echo("sent; ask it to delete them, too.")
     for copy in sorted(Path(settings.store.path).parent.glob(f"{Path(settings.store.path).name}.*")):
         if copy.suffix in (".backup", ".damaged"):
             click.echo(f"{copy} is an older copy and was not touched; delete it where it is not needed.")
@@ -165,16 +174,19 @@ def _person(email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> lis
     return hashes
 
 
-async def _with_store(settings: Settings, what: str, work: Callable[[SqliteStore], Awaitable[T]]) -> T:
-    """Do something with the store of a stopped relay."""
+def _done(
+    settings: Settings, alone: Callable[[Store], Coroutine[Any, Any, T]], beside: Callable[[], T]
+) -> tuple[T, bool]:
+    """What came of it, and whether a relay runs: such a one does it itself, since one process has the file."""
+
+    async def on_stopped() -> T:
+        async with await SqliteStore.open(existing_store(settings)) as store:
+            return await alone(store)
+
     try:
-        store = await SqliteStore.open(existing_store(settings))
-    except StoreLocked as error:
-        raise RelayError(f"{error} This works on a stopped relay: stop, {what}, start.") from error
-    try:
-        return await work(store)
-    finally:
-        await store.close()
+        return run(on_stopped()), False
+    except StoreLocked:
+        return beside(), True
 
 
 def existing_store(settings: Settings) -> Path:

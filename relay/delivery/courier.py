@@ -115,7 +115,7 @@ class Courier:
             await _wait(self._stopping, retry_delay_ms(1, self._jitter()))
 
     async def _unpark_all(self) -> None:
-        """A restart is how a token is replaced; where it is still bad, one call parks the pixel again."""
+        """A restart is how a token in a variable is replaced; where it is still bad, one call parks the pixel again."""
         for state in await self._store.parked():
             await self._store.unpark(state.pixel)
 

@@ -208,15 +208,13 @@ def _usable(token: str | None) -> bool:
 
 def _why_unusable(pixel: str, access: PixelAccess | None) -> str:
     if access is None:
-        return (
-            f"Pixel {pixel} is not in relay.toml any more. Add it again, or its events expire; then restart."
-        )
+        return f"Pixel {pixel} is not in relay.toml any more. Add it again and restart, or its events expire."
     if not access.token:
         return (
-            f"There is no access token for pixel {pixel}. Set the variable that its token_env names in "
-            "relay.toml, or write the file that its token_file names; then restart."
+            f"There is no access token for pixel {pixel}. Write the file that its token_file names in relay.toml, "
+            "which is noticed within a minute; or set the variable of its token_env, and restart."
         )
     return (
-        f"The access token for pixel {pixel} holds spaces or characters that no token has. Mend the variable "
-        "of its token_env, or the file of its token_file; then restart."
+        f"The access token for pixel {pixel} holds spaces or characters that no token has. Mend the file of its "
+        "token_file, which is noticed within a minute; or the variable of its token_env, and restart."
     )

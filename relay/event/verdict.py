@@ -16,6 +16,8 @@ from typing import Final, Literal, assert_never
 
 import msgspec
 
+from relay.event.gap import gap
+
 WINDOW_MS: Final = 48 * 3_600_000
 BROWSER_FAVOURED_MS: Final = 5 * 60_000
 
@@ -226,8 +228,4 @@ def _dropped(why: str) -> Judgement:
 
 
 def _gap(earlier: Arrival, later: Arrival) -> str:
-    gap_ms = later.received_ms - earlier.received_ms
-    for unit, size_ms in (("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
-        if gap_ms >= size_ms:
-            return f"{gap_ms / size_ms:.1f} {unit}"
-    return f"{gap_ms} ms"
+    return gap(later.received_ms - earlier.received_ms)

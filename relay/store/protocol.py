@@ -262,7 +262,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
-    """How many events of one site and pixel went, and what had become of them: a fate, or "waiting"."""
+    """How many events of one site and pixel went, and what had become of them: a fate, "waiting" or "sending".
+
+    Those that were being sent are Meta's now, if the call had begun.
+    """
 
     site: str
     pixel: str
@@ -470,6 +473,10 @@ class Store(Protocol):
         What waits is not sent any more. A key without its event stays for its seven days, so that a copy that
         comes late is a duplicate.
         """
+        ...
+
+    async def rewrite(self) -> None:
+        """Write anew what may still hold copies of what was forgotten, in parts that nothing uses."""
         ...
 
     async def ready(self) -> bool:

@@ -11,7 +11,7 @@ from relay.event.address import AddressSource, Family
 from relay.event.enrich import connection_address
 from relay.settings import Settings
 from relay.web.errors import JsonResponse, error
-from relay.web.headers import NO_STORE
+from relay.web.headers import NO_STORE, bearer
 from relay.web.ingest import request_facts
 from relay.web.signin import SignIn
 
@@ -55,5 +55,4 @@ async def get_address_echo(request: Request) -> Response:
 
 def _comes_from_the_doctor(request: Request, now_ms: int) -> bool:
     sign_in: SignIn = request.app.state.sign_in
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and sign_in.check("doctor", token, now_ms) is not None
+    return sign_in.check("doctor", bearer(request.headers) or "", now_ms) is not None

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,7 +18,6 @@ from relay.clock import steady_clock_ms, wall_clock_ms
 from relay.delivery.courier import Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.delivery.quality import QualityPoll
-from relay.errors import StoreError
 from relay.loading import read_token
 from relay.settings import Settings
 from relay.store.protocol import Store
@@ -33,15 +30,10 @@ from relay.web.loads import LoadLog
 from relay.web.marks import note_marks
 from relay.web.pages import open_pages
 from relay.web.rates import Rates
+from relay.web.retention import prune_regularly
 from relay.web.routes import routes
 from relay.web.script import load_scripts
 from relay.web.signin import open_sign_in
-
-PRUNE_SECONDS: Final = 3_600.0
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
-
-log = structlog.get_logger("relay.web")
 
 
 def create_app(
@@ -131,27 +123,6 @@ async def lifespan(
             await graph.aclose()
     finally:
         await store.close()
-
-
-async def prune_once(store: Store, settings: Settings, now_ms: int) -> None:
-    """Forget what was kept as long as the settings say."""
-    await store.prune(
-        now_ms=now_ms,
-        retention_ms=settings.store.retention_days * DAY_MS,
-        address_ms=round(settings.privacy.address_hours * HOUR_MS),
-        counter_ms=settings.store.counter_days * DAY_MS,
-        order_ms=settings.store.order_days * DAY_MS,
-    )
-
-
-async def prune_regularly(store: Store, settings: Settings, clock_ms: Callable[[], int]) -> None:
-    """Forget, now and every hour, what was kept as long as the settings say."""
-    while True:
-        try:
-            await prune_once(store, settings, clock_ms())
-        except StoreError as failure:
-            log.error("prune_failed", kind=type(failure).__name__, next_try_seconds=PRUNE_SECONDS)
-        await asyncio.sleep(PRUNE_SECONDS)
 
 
 def pixel_access(settings: Settings, environ: Mapping[str, str]) -> dict[str, PixelAccess]:

@@ -24,6 +24,8 @@ SECURITY: Final[dict[Needs, list[dict[str, list[str]]]]] = {
     "origin": [],  # no secret: a page's Origin, which browsers write
     "session": [{"session": []}, {"secureSession": []}],
     "doctor": [{"doctor": []}],
+    "command": [{"command": []}],
+    "person_or_command": [{"session": []}, {"secureSession": []}, {"command": []}],
     "server": [{"server": []}],
     "write_key": [{"writeKey": []}, {}],  # in the body too
     "graph": [{"server": []}, {}],  # or the token in the address or the body, which OpenAPI has no word for
@@ -43,6 +45,11 @@ SCHEMES: Final[Json] = {
         "description": "A server's secret write key, or a page's site key, for user; no password.",
     },
     "doctor": {"type": "http", "scheme": "bearer", "description": "Signed with the relay's own key."},
+    "command": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Signed with the relay's own key, good once; `counterfoil` makes it.",
+    },
 }
 ORIGIN: Final[Json] = {
     "name": "Origin",

@@ -12,7 +12,9 @@ HTML: Final = "text/html"
 FORM: Final = "application/x-www-form-urlencoded"
 SCRIPT: Final = "text/javascript"
 
-Needs = Literal["nothing", "session", "doctor", "origin", "server", "write_key", "graph"]
+Needs = Literal[
+    "nothing", "session", "doctor", "origin", "server", "write_key", "graph", "command", "person_or_command"
+]
 Reasons = Mapping[int, tuple[str, ...]]  # status → the closed list of reasons it can come with
 NONE: Final[Reasons] = {}
 R = TypeVar("R", bound=str)

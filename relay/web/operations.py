@@ -26,6 +26,7 @@ from relay.web.operation import (
     NONE,
     SCRIPT,
     TEXT,
+    Needs,
     Operation,
     Parameter,
     Reasons,
@@ -49,6 +50,7 @@ from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
 from relay.web.scope import RANGES, USUAL
 from relay.web.segment_operations import segment_operations
 from relay.web.server_events import ServerAnswer
+from relay.web.upkeep import EraseAsked, ErasedEvents, PruneAsked, Pruned, ReplayAsked, Replayed
 
 COUNT: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 FILTERS: Final = (
@@ -146,7 +148,30 @@ def view(path: str, summary: str, record: type, *parameters: Parameter, errors: 
     )
 
 
+def act(
+    path: str, summary: str, asked: type, done: type, example: Json, *, needs: Needs, errors: Reasons
+) -> Operation:
+    """What an operator has the relay do."""
+    return Operation(
+        method="post",
+        path=path,
+        summary=summary,
+        body=asked,
+        body_types=(JSON,),
+        example=example,
+        replies={200: Reply(sentence="It is done.", media_type=JSON, record=done)},
+        errors={
+            400: ("bad_request", "body_cut_short"),
+            413: (BodyReason.BODY_TOO_LARGE,),
+            503: ("store_unavailable",),
+            **errors,
+        },
+        needs=needs,
+    )
+
+
 BAD_FILTER: Final[Reasons] = {400: ("bad_request",)}
+NOT_THE_OPERATOR: Final[Reasons] = {401: ("not_the_operator",)}
 NO_RECEIPT: Final[Reasons] = {404: ("unknown_event_id",)}
 EVENT_REASONS: Final = tuple(reason for reason in BodyReason if reason is not BodyReason.INVALID_REPORT)
 REPORT_REASONS: Final = tuple(
@@ -349,6 +374,33 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         replies={200: Reply(sentence="The chain as it arrived.", media_type=JSON, record=AddressEcho)},
         errors={401: ("not_the_doctor",)},
         needs="doctor",
+    ),
+    act(
+        "/api/replay",
+        "Put ended events back into the outbox, due now.",
+        ReplayAsked,
+        Replayed,
+        {"fate": "rejected", "since_ms": 1763859600000},
+        needs="person_or_command",
+        errors={401: ("not_signed_in",), 403: ("cross_site",)},
+    ),
+    act(
+        "/api/prune",
+        "Forget now what was kept long enough; `counterfoil prune` asks.",
+        PruneAsked,
+        Pruned,
+        {},
+        needs="command",
+        errors=NOT_THE_OPERATOR,
+    ),
+    act(
+        "/api/erase",
+        "Erase one person's events; `counterfoil erase` asks.",
+        EraseAsked,
+        ErasedEvents,
+        {"hashes": ["62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"]},
+        needs="command",
+        errors=NOT_THE_OPERATOR,
     ),
     page("/", "One sentence, a few numbers, and how they went.", *SCOPE, errors=BAD_FILTER),
     view(

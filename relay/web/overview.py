@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.delivery.graph import Graph
+from relay.event.gap import gap
 from relay.event.issue import Severity
 from relay.event.tally import DELAY_BOUNDS_MS, Outcome, Topic
 from relay.store.protocol import FamilyCount, Mark, MarkKind, Store
@@ -20,7 +21,6 @@ from relay.web.plots import WIDTH, Axis, Scale, band, line, percentile, stack
 from relay.web.rollup import Sums, axis_of, read_sums
 from relay.web.scope import Scope, read_scope
 from relay.web.twin_view import read_twin_addresses
-from relay.web.words import gap
 
 OUTCOME_WORDS: Final[dict[str, str]] = {
     Outcome.PAIRED: "paired",

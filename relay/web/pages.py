@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from relay import __version__
+from relay.event.gap import gap
 from relay.settings import Settings
 from relay.web import words
 from relay.web.headers import NO_STORE
@@ -24,7 +25,7 @@ def open_pages(templates: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for word in (words.iso, words.clock, words.day, words.gap, receipt_path):
+    for word in (words.iso, words.clock, words.day, gap, receipt_path):
         pages.filters[word.__name__] = word
     pages.globals |= {"version": __version__, "menu": MENU, "ranges": RANGES}
     return pages

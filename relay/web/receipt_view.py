@@ -5,6 +5,7 @@ from typing import Final, Literal, assert_never
 
 import msgspec
 
+from relay.event.gap import gap
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, Transport
 from relay.event.pair import PairVerdict, ServerSend, pair_verdicts
 from relay.event.records import BrowserLeg, Json, PixelSeen
@@ -14,7 +15,6 @@ from relay.web.address_view import Addresses, addresses_of, shown, shown_twin
 from relay.web.compare import Compared, compare
 from relay.web.timeline import Moment, timeline
 from relay.web.twin_view import TwinState, read_twin
-from relay.web.words import gap
 
 BROWSER_SENTENCES: Final[dict[BrowserState, str]] = {
     BrowserState.SENT: "The Pixel's request was answered by Meta's host.",

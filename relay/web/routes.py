@@ -27,6 +27,7 @@ from relay.web import (
     segment_settings,
     server_events,
     signin,
+    upkeep,
 )
 
 
@@ -53,6 +54,9 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/readyz", health.readyz, methods=["GET"]),
         Route("/openapi.json", openapi.get_openapi, methods=["GET"]),
         Route("/api/address-echo", address_echo.get_address_echo, methods=["GET"]),
+        Route("/api/replay", signin.acting(upkeep.post_replay), methods=["POST"]),
+        Route("/api/prune", signin.commanded(upkeep.post_prune), methods=["POST"]),
+        Route("/api/erase", signin.commanded(upkeep.post_erase), methods=["POST"]),
         # the console
         Route("/", signed_in(overview.overview_page), methods=["GET"]),
         Route("/api/overview", signed_in(overview.overview_json), methods=["GET"]),

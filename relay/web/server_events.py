@@ -22,7 +22,7 @@ from relay.event.server_wire import BODY_MAX_BYTES, CallError, parse_call, parse
 from relay.settings import Settings, Site
 from relay.store.protocol import Store
 from relay.web.errors import JsonResponse, error
-from relay.web.headers import NO_STORE
+from relay.web.headers import NO_STORE, bearer
 from relay.web.ingest import RETRY_AFTER_SECONDS, count_refused, request_facts, summary
 from relay.web.rates import Limited, Rates, asker
 
@@ -89,11 +89,6 @@ def _sender(request: Request) -> Site:
         take_address(request)
         raise CallError(CallReason.KEY_MISSING if key is None else CallReason.KEY_UNKNOWN)
     return site
-
-
-def bearer(headers: Headers) -> str | None:
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 def site_of_key(key: str | None, write_keys: Mapping[str, Sequence[str]], settings: Settings) -> Site | None:

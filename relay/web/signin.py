@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from relay.event.enrich import connection_address
 from relay.settings import Settings
 from relay.web.errors import error
-from relay.web.headers import NO_STORE
+from relay.web.headers import NO_STORE, bearer
 from relay.web.ingest import request_facts
 from relay.web.keys import signing_keys
 from relay.web.pages import show
@@ -27,16 +27,18 @@ from relay.web.rates import Limited, Rates, asker
 CODE_SECONDS: Final = 15 * 60
 SESSION_SECONDS: Final = 8 * 60 * 60
 DOCTOR_SECONDS: Final = 5 * 60  # to look around; the clocks of both ends may differ a little
+COMMAND_SECONDS: Final = 5 * 60  # to begin: what it asks for may take longer
 
 SIGN_IN_PAGE: Final = "console/sign_in.html"
 NEXT_STEP: Final = "Run `counterfoil sign-in` where the relay runs, and open the link that it prints."
 
-Purpose = Literal["code", "session", "doctor"]
+Purpose = Literal["code", "session", "doctor", "command"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 LIFETIMES: Final[dict[Purpose, int]] = {
     "code": CODE_SECONDS,
     "session": SESSION_SECONDS,
     "doctor": DOCTOR_SECONDS,
+    "command": COMMAND_SECONDS,
 }
 
 
@@ -101,6 +103,44 @@ def signed_in(endpoint: Endpoint) -> Endpoint:
         return error(401, "not_signed_in", f"This needs a console session. {NEXT_STEP}")
 
     return guarded
+
+
+def commanded(endpoint: Endpoint) -> Endpoint:
+    """Let only commands pass that were run with the relay's own key; each of their tokens once."""
+
+    @wraps(endpoint)
+    async def guarded(request: Request) -> Response:
+        if spend_command(request):
+            return await endpoint(request)
+        return error(401, "not_the_operator", "This answers to `counterfoil`, run with the relay's own key.")
+
+    return guarded
+
+
+def acting(endpoint: Endpoint) -> Endpoint:
+    """Let commands pass, and people who are signed in and on a page of this relay."""
+
+    @wraps(endpoint)
+    async def guarded(request: Request) -> Response:
+        if spend_command(request):
+            return await endpoint(request)
+        if session_of(request) is None:
+            return error(401, "not_signed_in", f"This needs a console session. {NEXT_STEP}")
+        if not comes_from_here(request):
+            return error(403, "cross_site", "This must be sent from the relay's own page.")
+        return await endpoint(request)
+
+    return guarded
+
+
+def spend_command(request: Request) -> bool:
+    """Whether a command sends this, with a token that was not spent before."""
+    sign_in: SignIn = request.app.state.sign_in
+    now_ms: int = request.app.state.clock_ms()
+    token = sign_in.check("command", bearer(request.headers) or "", now_ms)
+    if token is not None:
+        sign_in.spend(token, now_ms)
+    return token is not None
 
 
 def session_of(request: Request) -> Token | None:

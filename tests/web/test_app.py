@@ -15,8 +15,9 @@ from relay.errors import SettingsError, StoreError, StoreLocked
 from relay.settings import Pixel, Server, Settings, Site
 from relay.store.protocol import Filters
 from relay.store.sqlite import SqliteStore
-from relay.web.app import create_app, pixel_access, prune_regularly
+from relay.web.app import create_app, pixel_access
 from relay.web.headers import SECURITY_HEADERS
+from relay.web.retention import prune_regularly
 from tests.event.malformed import good_event
 from tests.store.samples import NOW_MS, end_all, event
 from tests.web.lab import Relay, lab_settings, open_relay
@@ -107,6 +108,7 @@ async def test_a_second_relay_on_the_same_file_does_not_start(tmp_path: Path) ->
 async def test_pruning_starts_at_once_and_survives_a_store_that_fails(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await relay.app.state.courier.stop(0)  # the event is for this test to end
     await relay.store.admit([event()])
     await end_all(relay.store)
     failures = [StoreError("full")]
@@ -127,7 +129,7 @@ async def test_pruning_starts_at_once_and_survives_a_store_that_fails(
 
     pruned = asyncio.Event()
     monkeypatch.setattr(SqliteStore, "prune", fails_once)
-    monkeypatch.setattr("relay.web.app.PRUNE_SECONDS", 0.0)
+    monkeypatch.setattr("relay.web.retention.PRUNE_SECONDS", 0.0)
     later_ms = NOW_MS + 2 * 86_400_000
     pruning = asyncio.create_task(prune_regularly(relay.store, relay.settings, lambda: later_ms))
     await pruned.wait()

@@ -21,8 +21,10 @@ ORDER BY id LIMIT $3
 EVERY_ID: Final = "SELECT id FROM event WHERE id > $1 ORDER BY id LIMIT $2"
 
 WERE: Final = """
-SELECT event.site, event.pixel, coalesce(fate.fate, 'waiting') AS was
-FROM event LEFT JOIN fate ON fate.event = event.id WHERE event.id = ANY($1::bigint[])
+SELECT event.site, event.pixel,
+    coalesce(fate.fate, CASE WHEN queue.lease IS NULL THEN 'waiting' ELSE 'sending' END) AS was
+FROM event LEFT JOIN fate ON fate.event = event.id LEFT JOIN queue ON queue.event = event.id
+WHERE event.id = ANY($1::bigint[])
 """
 
 # The key stays its seven days, so that a late copy of the event is not taken for a new one.

@@ -348,6 +348,10 @@ class PostgresStore:
             await self._rewrite(touched)
         return [Erased(site=site, pixel=pixel, was=was, events=n) for (site, pixel, was), n in were.items()]
 
+    async def rewrite(self) -> None:
+        """As promised, a day after the other."""
+        await self._rewrite(set(await self._database.read(days.kept_days)))
+
     async def _rewrite(self, touched: set[int]) -> None:
         """A deleted row stands in its page until somebody writes there."""
         async with self._database.session() as connection:

@@ -208,9 +208,14 @@ def rewrite(path: Path) -> None:
         with closing(_connect(path)) as connection:
             connection.execute("PRAGMA temp_store = FILE")  # in memory it could be more than there is
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.DatabaseError as error:
         raise explain(error) from error
+    if is_busy:
+        raise StoreError(
+            "Another program reads the store's file, so copies of what was forgotten are still in its write-ahead log. "
+            "Close database tools that have it open, then run `counterfoil prune`."
+        )
 
 
 def is_full(error: Exception) -> bool:

@@ -29,8 +29,8 @@ ORDER BY id LIMIT :limit
 EVERY_ID: Final = "SELECT id FROM event WHERE id > :after ORDER BY id LIMIT :limit"
 
 WAS: Final = """
-SELECT event.site, event.pixel, coalesce(fate.fate, 'waiting') FROM event
-LEFT JOIN fate ON fate.event = event.id WHERE event.id = ?
+SELECT event.site, event.pixel, coalesce(fate.fate, iif(queue.lease IS NULL, 'waiting', 'sending')) FROM event
+LEFT JOIN fate ON fate.event = event.id LEFT JOIN queue ON queue.event = event.id WHERE event.id = ?
 """
 
 # The key stays its seven days, so that a late copy of the event is not taken for a new one.
@@ -52,8 +52,9 @@ def mentions(connection: sqlite3.Connection, hashes: str, after: int, limit: int
 
 
 def erase(connection: sqlite3.Connection, row_ids: Sequence[int]) -> list[Erased]:
-    """Remove these events with all that belongs to them; what they were."""
-    were = Counter(tuple(connection.execute(WAS, (row_id,)).fetchone()) for row_id in row_ids)
+    """Remove these events with all that belongs to them; what they were. One may be gone already."""
+    found = [connection.execute(WAS, (row_id,)).fetchone() for row_id in row_ids]
+    were = Counter(tuple(row) for row in found if row is not None)
     for row_id in row_ids:
         attempts = connection.execute(ATTEMPTS_OF_EVENT, (row_id,)).fetchall()
         for statement in (KEEP_BARE_KEY, NAMELESS_ISSUE, FORGET_EVENT):

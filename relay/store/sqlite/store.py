@@ -318,8 +318,8 @@ class SqliteStore:
         return [Erased(site=site, pixel=pixel, was=was, events=n) for (site, pixel, was), n in were.items()]
 
     async def rewrite(self) -> None:
-        """Write the file anew, without what is only left in its unused parts. Nothing else should be under way."""
-        await asyncio.to_thread(rewrite, self._file.path)
+        """As promised. Posts wait meanwhile, about as long as a copy of the file takes."""
+        await self._writer.alone(lambda _: rewrite(self._file.path))
 
     async def ready(self) -> bool:
         """As promised: a small write was committed just now, and a large one would find room."""

@@ -27,6 +27,7 @@ GROUP_MAX: Final = 512
 class _Waiting:
     unit: Unit[Any]
     future: asyncio.Future[Any]
+    alone: bool = False  # outside of any transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Writer:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._inbox: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._next: _Waiting | None = None  # taken out of the inbox, and not for the group that was gathered
         self._closed = False
         # A daemon: a program that ends without close() loses nothing that was acknowledged.
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -53,10 +55,17 @@ class Writer:
 
     async def write(self, unit: Unit[T]) -> T:
         """Run the unit and commit it. A caller that is cancelled does not stop its write."""
+        return await self._put(unit, alone=False)
+
+    async def alone(self, unit: Unit[T]) -> T:
+        """Run what cannot be part of a transaction, while no other write is under way; those behind it wait."""
+        return await self._put(unit, alone=True)
+
+    async def _put(self, unit: Unit[T], *, alone: bool) -> T:
         if self._closed:
             raise StoreError("The store is closed.")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._inbox.put(_Waiting(unit, future))
+        self._inbox.put(_Waiting(unit, future, alone))
         return await future
 
     async def close(self) -> None:
@@ -67,17 +76,20 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._gather():
-            outcomes = self._commit(group)
+            outcomes = [self._run_alone(group[0])] if group[0].alone else self._commit(group)
             with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
                 self._loop.call_soon_threadsafe(_answer, group, outcomes)
 
     def _gather(self) -> list[_Waiting]:
-        """Everything that waits now, at least one; nothing when the end has been called."""
+        """Everything that waits now, at least one, or one that goes alone; nothing when the end has been called."""
         group: list[_Waiting] = []
-        waiting = self._inbox.get()
+        waiting, self._next = self._next or self._inbox.get(), None
         while waiting is not None:
+            if waiting.alone and group:
+                self._next = waiting
+                return group
             group.append(waiting)
-            if len(group) == GROUP_MAX or self._inbox.empty():
+            if waiting.alone or len(group) == GROUP_MAX or self._inbox.empty():
                 return group
             waiting = self._inbox.get()
         self._inbox.put(None)  # the end stays at the end, for the next round
@@ -97,6 +109,13 @@ class Writer:
                 return [self._commit([waiting])[0] for waiting in group]
             return [_failed(error) for _ in group]
         return outcomes
+
+    def _run_alone(self, waiting: _Waiting) -> Any:
+        try:
+            return waiting.unit(self._connection)
+        except Exception as error:  # the thread must outlive it
+            abandon(self._connection)
+            return _failed(error)
 
     def _run_unit(self, unit: Unit[Any]) -> Any:
         self._connection.execute("SAVEPOINT unit")

@@ -1,7 +1,14 @@
 """Retention, and the erasure of one person."""
 
-from relay.event.outcome import Admission, BrowserState, Fate, FateReason
+import asyncio
+
+import pytest
+
+from relay.errors import LeaseLost
+from relay.event.outcome import Admission, AttemptOutcome, BrowserState, Fate, FateReason
 from relay.store.protocol import (
+    AttemptResult,
+    Ended,
     Erased,
     Filters,
     Store,
@@ -83,6 +90,34 @@ class Forgetting(Promises):
         await store.erase([ADA])
         assert await store.claim(now_ms=NOW_MS, lease_ms=LEASE_MS, limit=9, busy=frozenset()) is None
         assert (await store.totals()).waiting == 0
+
+    async def test_what_is_erased_in_a_couriers_hands_is_told_apart_and_its_lease_is_lost(
+        self, store: Store
+    ) -> None:
+        await store.admit([event("mine", user_data={"em": [ADA]}), event("theirs")])
+        lease = await store.claim(now_ms=NOW_MS, lease_ms=LEASE_MS, limit=9, busy=frozenset())
+        assert lease is not None
+        assert await store.erase([ADA]) == [Erased(site="shop", pixel="111", was="sending", events=1)]
+        with pytest.raises(LeaseLost):
+            await store.begin_attempt(lease, [each.key for each in lease.events], NOW_MS)
+
+    async def test_what_is_erased_under_way_changes_nothing_when_its_answer_comes(self, store: Store) -> None:
+        await store.admit([event("mine", user_data={"em": [ADA]})])
+        lease = await store.claim(now_ms=NOW_MS, lease_ms=LEASE_MS, limit=9, busy=frozenset())
+        assert lease is not None
+        (mine,) = lease.events
+        number = await store.begin_attempt(lease, [mine.key], NOW_MS)
+        await store.erase([ADA])
+        ended = Ended(key=mine.key, fate=Fate.DELIVERED, reason=FateReason.RECEIVED)
+        answer = (number, AttemptResult(outcome=AttemptOutcome.RECEIPT, http_status=200))
+        assert await store.settle(lease, [ended], now_ms=NOW_MS, attempt=answer) == 0
+        assert (await store.totals()).fates == {}
+
+    async def test_the_store_takes_events_while_it_is_written_anew(self, store: Store) -> None:
+        await store.admit([event("before")])
+        admissions, _ = await asyncio.gather(store.admit([event("meanwhile")]), store.rewrite())
+        assert admissions == [Admission.ACCEPTED]
+        assert len(await store.find("before")) == len(await store.find("meanwhile")) == 1
 
     async def test_a_late_copy_of_an_erased_event_is_a_duplicate(self, store: Store) -> None:
         mine = event("mine", user_data={"em": [ADA]})
