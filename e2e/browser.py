@@ -67,12 +67,13 @@ def install_network_tools() -> None:
         print(f"The network tests will be skipped: they need {', '.join(missing.values())}, and root.")
 
 
-def install_web_servers() -> None:
-    missing = {command: package for command, package in hosts.COMMANDS.items() if not shutil.which(command)}
+def install_servers_and_php() -> None:
+    wanted = hosts.COMMANDS | {"php": "php-cli"}
+    missing = {command: package for command, package in wanted.items() if not shutil.which(command)}
     if missing and has_apt():
         apt_install(*missing.values())
     elif missing:
-        print(f"Tests in front of a relay will be skipped: they need {', '.join(missing.values())}.")
+        print(f"Tests with web servers or PHP will be skipped: they need {', '.join(missing.values())}.")
 
 
 def install_curl() -> None:
@@ -91,7 +92,7 @@ def install_firefox() -> None:
 
 def main() -> int:
     install_network_tools()
-    install_web_servers()
+    install_servers_and_php()
     install_curl()
     install_firefox()
     found = find_chromium() or install_chromium()
