@@ -19,7 +19,7 @@ import msgspec
 from playwright.async_api import Browser, Page, async_playwright
 
 from bench.tally import Tally
-from e2e.lab import CHROMIUM_ARGUMENTS, Json, Lab, open_lab
+from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, Json, Lab, open_lab
 from relay.sandbox.browser import find_chromium
 from relay.settings import Delivery
 
@@ -149,7 +149,7 @@ async def play_all(lab: Lab, visits: list[Visit], failures: list[str]) -> None:
                 failures.append(f"{visit}: {error}")
 
     async with async_playwright() as playwright:
-        arguments = [*CHROMIUM_ARGUMENTS, "--host-resolver-rules=MAP *.example 127.0.0.1"]
+        arguments = [*CHROMIUM_ARGUMENTS, LOOPBACK_NAMES]
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
         await asyncio.gather(*(one(browser, visit) for visit in visits))
         await browser.close()

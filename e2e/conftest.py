@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
-from e2e.lab import CHROMIUM_ARGUMENTS, PIXEL, SECOND_PIXEL, Lab, open_lab
+from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, PIXEL, SECOND_PIXEL, Lab, open_lab
 from relay.sandbox.browser import find_chromium
 from relay.settings import Delivery
 
 # Long enough for any answer of a loopback Pixel, short enough for a test.
 QUICK = Delivery(hold_pending_seconds=4, hold_undispatched_seconds=9)
-
-LOOPBACK_NAMES = "--host-resolver-rules=MAP *.example 127.0.0.1"
 
 
 @pytest.fixture(scope="session")

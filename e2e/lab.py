@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import trustme
 import uvicorn
+from playwright.sync_api import Page
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -42,13 +43,16 @@ CHROMIUM_ARGUMENTS = (
     "--ignore-certificate-errors",
     f"--user-agent={USER_AGENT}",  # not by Playwright's context, which a beacon at unload does not obey
 )
+LOOPBACK_NAMES = "--host-resolver-rules=MAP *.example 127.0.0.1"
 SHOP_HOST, RELAY_HOST, META_HOST = "shop.example", "relay.shop.example", "meta.example"
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
 
-def wait_until(look: Callable[[], T], what: str, *, seconds: float = 30.0) -> T:
+def wait_until(
+    look: Callable[[], T], what: str, *, seconds: float = 30.0, pause: Callable[[float], object] = time.sleep
+) -> T:
     """Look again and again until the answer is truthy; fail with what was awaited."""
     end = time.monotonic() + seconds
     while True:
@@ -56,7 +60,16 @@ def wait_until(look: Callable[[], T], what: str, *, seconds: float = 30.0) -> T:
             return answer
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:g} s in vain: {what}")
-        time.sleep(0.02)
+        pause(0.02)
+
+
+def wait_for(
+    page: Page, look: Callable[[], T], what: str = "the page is so far", *, seconds: float = 30.0
+) -> T:
+    """The same while Playwright hears of what the page does: a plain sleep would stop its events too."""
+    return wait_until(
+        look, what, seconds=seconds, pause=lambda seconds: page.wait_for_timeout(seconds * 1000)
+    )
 
 
 def loopback_listener(port: int = 0) -> socket.socket:
@@ -329,6 +342,7 @@ def open_lab(
 __all__ = [
     "CHROMIUM_ARGUMENTS",
     "ENVIRON",
+    "LOOPBACK_NAMES",
     "PIXEL",
     "SECOND_PIXEL",
     "SITE",
@@ -337,5 +351,6 @@ __all__ = [
     "Lab",
     "Served",
     "open_lab",
+    "wait_for",
     "wait_until",
 ]

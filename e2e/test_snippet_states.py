@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import CDPSession, Page
 from starlette.types import Message, Receive, Scope, Send
 
-from e2e.lab import PIXEL, Json, Lab
+from e2e.lab import PIXEL, Json, Lab, wait_for
 
 LEAD = "counterfoil('track','Lead',{},{eventID:'lead-1'})"
 
@@ -57,15 +57,6 @@ def network(page: Page) -> Iterator[Callable[..., None]]:
 
     yield block
     session.detach()
-
-
-def wait_for(page: Page, look: Callable[[], Any], *, seconds: float = 15) -> None:
-    """Let the browser work until it is so; a plain sleep would stop Playwright's own events too."""
-    for _ in range(round(seconds / 0.05)):
-        if look():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("waited in vain")
 
 
 def open_shop(lab: Lab, page: Page, *, script: str = "", head: str | None = None, **headers: str) -> None:
@@ -137,10 +128,10 @@ def test_a_blocked_script_is_known_whether_it_failed_before_or_after_us(
 ) -> None:
     network("*/fbevents.js*")
     open_shop(lab, page, script=LEAD)
-    wait_for(page, posts.told, seconds=4)
+    wait_for(page, posts.told)
     assert posts.told() == ["blocked/script-error"]
     page.evaluate("counterfoil('track','Lead',{},{eventID:'lead-2'})")
-    wait_for(page, lambda: posts.told("lead-2"), seconds=2)
+    wait_for(page, lambda: posts.told("lead-2"))
     assert posts.told("lead-2") == ["blocked/script-error"]
 
 

@@ -26,6 +26,7 @@ class IssueKind(StrEnum):
     ALTERED = "altered"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     REFUSED = "refused"
+    PAGE_POLICY = "page_policy"
     UNTRUSTED_PROXY = "untrusted_proxy"
     CLOCK_AHEAD = "clock_ahead"
     UNUSABLE_KEY = "unusable_key"
@@ -174,6 +175,18 @@ ISSUE_WORDS: Final[dict[IssueKind, IssueWords]] = {
             "These events lack something that Meta asks for, or hold something it does not take. Nothing was stored."
         ),
         fix="Mend the call on the page; docs/refusals.md has a line for each reason.",
+    ),
+    IssueKind.PAGE_POLICY: IssueWords(
+        title="A page's security policy keeps its posts in",
+        severity=Severity.HIGH,
+        sentence=(
+            "Pages at the address named here have a Content-Security-Policy without connect-src for the relay, so "
+            "the browser lets no event out."
+        ),
+        fix=(
+            "Add the relay to connect-src: `counterfoil snippet` prints the line. Visitors' browsers keep the events "
+            "for a day."
+        ),
     ),
     IssueKind.UNTRUSTED_PROXY: IssueWords(
         title="Every visitor looks like your proxy",

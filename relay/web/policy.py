@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from relay.errors import StoreError
 from relay.event.enrich import connection_address
+from relay.event.issue import IssueKind
 from relay.event.outcome import BODY_SENTENCES, BODY_STATUS
 from relay.event.wire import WireError
 from relay.settings import Settings
-from relay.store.protocol import Store
+from relay.store.protocol import IssueSeen, Store
 from relay.web.errors import error
 from relay.web.headers import NO_STORE
 from relay.web.ingest import known_site, page_origin, request_facts
@@ -28,7 +29,7 @@ log = structlog.get_logger("relay.web")
 
 
 async def get_policy(request: Request) -> Response:
-    """Count it for the site, as a refusal that happened in the browser."""
+    """Count it for the site, as a refusal that happened in the browser, and note the issue."""
     settings: Settings = request.app.state.settings
     store: Store = request.app.state.store
     rates: Rates = request.app.state.rates
@@ -39,13 +40,13 @@ async def get_policy(request: Request) -> Response:
             rates.addresses.take(who)
         site = known_site(settings, request.query_params.get("site", ""))
         page = page_origin(origin_of(request.headers), site)
-        log.warning("page_policy", site=site.key, page=page, lacks="connect-src")
         await store.count_refused(site.key, PAGE_POLICY, now_ms)
+        await store.note(IssueSeen(site.key, IssueKind.PAGE_POLICY, "", page, ""), now_ms=now_ms)
     except Limited as limited:
         return rates.answer(limited)
     except WireError as refused:
         return error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
-    except StoreError:
-        pass  # the log has it
+    except StoreError as failure:
+        log.warning("issue_not_noted", kind=type(failure).__name__)
     headers = {**NO_STORE, "access-control-allow-origin": page, "vary": "Origin"}
     return Response(b"", media_type="text/javascript", headers=headers)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.event.issue import IssueKind
 from relay.web.policy import PAGE_POLICY
 from tests.event.malformed import SITE_KEY
 from tests.web.lab import ORIGIN, Relay
@@ -19,6 +20,8 @@ async def test_the_report_is_counted_and_answered_with_an_empty_script(relay: Re
     assert response.headers["access-control-allow-origin"] == ORIGIN
     assert response.headers["cache-control"] == "no-store"
     assert (await relay.store.totals()).refused == 1
+    (issue,) = await relay.store.issues()
+    assert (issue.kind, issue.site, issue.place) == (IssueKind.PAGE_POLICY, SITE_KEY, ORIGIN)
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,14 @@ export const insure = ({ data, events, gate, terms }) => {
   addEventListener('pagehide', () => events.filter(({ told }) => told).forEach(drop), true);
   // What may not leave any more is not insured either.
   let { closed } = gate;
-  Object.defineProperty(gate, 'closed', {
-    get: () => closed,
-    set(value) {
-      closed = value;
-      if (closed) for (const tracked of [...copies.keys()]) drop(tracked);
+  // Not by defineProperty: build.js gives a name in quotes no shorter one.
+  Object.defineProperties(gate, {
+    closed: {
+      get: () => closed,
+      set(value) {
+        closed = value;
+        if (closed) for (const tracked of [...copies.keys()]) drop(tracked);
+      },
     },
   });
 };
