@@ -47,17 +47,41 @@ _TABLES: Final[tuple[type[Section], ...]] = (
 )
 
 
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read, each layer by itself, in the shape of the file."""
+
+    path: Path | None
+    file: dict[str, Any]
+    variables: dict[str, Any]
+    flags: dict[str, Any]  # a value of None is a flag that was not given
+
+
+def read_sources(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Sources:
+    """The layers that `load_settings` puts on top of one another. Raises SettingsError."""
+    return Sources(
+        path=path,
+        file=_read(path) if path else {},
+        variables=_from_environ(environ),
+        flags=dict(overrides),
+    )
+
+
 def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Settings:
     """The file at `path` (None: the defaults), then `RELAY_*` of `environ`, then `overrides`.
 
     Overrides have the shape of the file, `{"server": {"port": 8301}}`; a value of None overrides nothing, so
     that flags can be handed over as they are. Raises SettingsError.
     """
-    document = _merge(_merge(_read(path) if path else {}, _from_environ(environ)), overrides)
+    return settings_of(read_sources(path, environ, overrides), environ)
+
+
+def settings_of(sources: Sources, environ: Mapping[str, str]) -> Settings:
+    """The settings that the layers make together. Raises SettingsError."""
+    document = _merge(_merge(sources.file, sources.variables), sources.flags)
     try:
         settings = msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{path or 'settings'}: {_explain(str(error))}") from None
+        raise SettingsError(f"{sources.path or 'settings'}: {_explain(str(error))}") from None
     _refuse_misspelt(environ, settings)
     return settings
 

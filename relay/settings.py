@@ -7,6 +7,7 @@ holds the two together.
 import math
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Duration = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 SiteKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
 GraphVersion = Annotated[str, msgspec.Meta(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")]
 ConsentSource = Literal["google", "tcf", "gpp", "cookiebot", "onetrust", "usercentrics", "complianz", "wp"]
@@ -288,10 +290,23 @@ class Pixel(Section, frozen=True):
     test_event_code: Annotated[
         str | None, msgspec.Meta(description="Shows events under Test Events; they count all the same.")
     ] = None
+    test_event_code_until: Annotated[
+        Moment | None,
+        msgspec.Meta(
+            description="When test_event_code ends by itself, such as 2026-12-01T18:00:00Z; left out: never."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_one_source("token", self.token_env, self.token_file)
+        if self.test_event_code_until is not None and self.test_event_code is None:
+            raise ValueError("test_event_code_until ends a test_event_code, and there is none")
+
+    def test_until_ms(self) -> int | None:
+        """When the test mode ends, in Unix milliseconds; None: never."""
+        until = self.test_event_code_until
+        return None if until is None else round(until.timestamp() * 1_000)
 
 
 class AddressHosts(Section, frozen=True):

@@ -476,3 +476,24 @@ def test_rescue_beside_a_running_relay_is_refused(folder: Path) -> None:
 def test_status_tells_of_a_pixel_without_a_token(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHOP_TOKEN")
     assert "Pixel 1234567890 has no access token." in counterfoil("status").stderr
+
+
+def test_config_shows_what_is_in_force_and_where_it_comes_from(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_LOG_FORMAT", "json")
+    plain = counterfoil("config", "show")
+    lines = counterfoil("config", "show", "--origin").stdout.splitlines()
+    assert plain.exit_code == 0
+    assert 'log_format = "json"\n' in plain.stdout
+    assert 'log_format = "json"  # RELAY_LOG_FORMAT' in lines
+    assert "batch_max = 1000  # default" in lines
+    assert 'id = "1234567890"  # relay.toml' in lines
+    assert 'token_env = "SHOP_TOKEN"  # relay.toml, secret is set' in lines
+    assert "[site[0].pixels[0]]" in lines
+    assert "EAAtoken" not in "".join(lines)
+
+
+def test_config_of_a_file_that_is_wrong_is_one_line(folder: Path) -> None:
+    (folder / "relay.toml").write_text("[server]\nprot = 1\n")
+    assert "Did you mean port?" in refused("config", "show")

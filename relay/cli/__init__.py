@@ -7,6 +7,7 @@ tried, with one line on stderr that says why and what to do.
 import click
 
 from relay import __version__
+from relay.cli.config import config
 from relay.cli.init import init
 from relay.cli.run import sandbox, serve, sign_in, status, twin
 from relay.cli.shop import doctor, explain, snippet
@@ -41,6 +42,7 @@ for command in (
     twin,
     sign_in,
     status,
+    config,
     replay,
     rescue,
     prune,

@@ -19,7 +19,7 @@ from relay.cli.options import config_option
 from relay.cli.running import address_of
 from relay.cli.upkeep import existing_store
 from relay.errors import RelayError
-from relay.loading import load_settings, read_token
+from relay.loading import Sources, load_settings, read_sources, read_token, settings_of
 from relay.logs import configure_logs
 from relay.sandbox.check import check, receipt_text
 from relay.sandbox.run import PORT_BASE, open_sandbox
@@ -40,16 +40,17 @@ GRACE_SECONDS: Final = 5
 @click.option("--port", type=int, help="Overrides [server] port.")
 def serve(config: Path, host: str | None, port: int | None) -> None:
     """Run the relay until Ctrl-C or SIGTERM."""
-    settings = load_settings(config, os.environ, {"server": {"host": host, "port": port}})
+    sources = read_sources(config, os.environ, {"server": {"host": host, "port": port}})
+    settings = settings_of(sources, os.environ)
     if not settings.site:
         raise RelayError(f"{config} has no [[site]], so the relay would refuse every event. Add one.")
     configure_logs(settings.server.log_format)
-    run(_serve(settings))
+    run(_serve(settings, sources))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, sources: Sources) -> None:
     server = settings.server
-    app = create_app(settings, environ=os.environ)
+    app = create_app(settings, environ=os.environ, sources=sources)
     with stop_signals() as stopped, listen(server.host, server.port) as listener:
         async with serving(app, listener, grace_seconds=GRACE_SECONDS, limits=server):
             click.echo(

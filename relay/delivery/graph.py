@@ -36,6 +36,11 @@ class PixelAccess(msgspec.Struct, frozen=True):
     token: str | None  # None: not configured, so the pixel is parked
     graph_version: str
     test_event_code: str | None = None
+    test_until_ms: int | None = None  # None: for ever
+
+    def test_code_at(self, now_ms: int) -> str | None:
+        """The test_event_code of a call that is made now."""
+        return self.test_event_code if self.test_until_ms is None or now_ms < self.test_until_ms else None
 
     def __repr__(self) -> str:  # a traceback or a log must not show the token
         return f"PixelAccess(id={self.id!r}, graph_version={self.graph_version!r})"

@@ -100,7 +100,8 @@ class Round:
         return bool(self._open) and not self._closing and self._clock_ms() <= self._last_call_ms
 
     async def _send(self, access: PixelAccess, batch: Events) -> tuple[Answer, list[Decision]]:
-        body = request_body(batch, access.test_event_code)  # first: an attempt means that a call was made
+        code = access.test_code_at(self._clock_ms())
+        body = request_body(batch, code)  # first: an attempt means that a call was made
         attempt = await self._begun(batch)
         answer = await self._answer(access, body, len(batch))
         self.answered_ms = now_ms = self._clock_ms()

@@ -18,7 +18,8 @@ from relay.clock import steady_clock_ms, wall_clock_ms
 from relay.delivery.courier import Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.delivery.quality import QualityPoll
-from relay.loading import read_token
+from relay.loading import Sources, read_token
+from relay.origins import in_force
 from relay.settings import Settings
 from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
@@ -40,10 +41,13 @@ def create_app(
     settings: Settings,
     *,
     environ: Mapping[str, str] = os.environ,
+    sources: Sources | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
     steady_ms: Callable[[], int] = steady_clock_ms,
 ) -> Starlette:
     """The relay as one ASGI app. Its lifespan opens the store, runs the courier, and ends both.
+
+    `sources`: what the settings were read from, for the page that shows them.
 
     Raises SettingsError where a token or the signing key cannot be read.
     """
@@ -63,6 +67,7 @@ def create_app(
     )
     app.router.redirect_slashes = False  # an address that is not on the list of routes is not one of ours
     app.state.settings = settings
+    app.state.read_in_force = partial(in_force, settings, sources, environ)
     app.state.clock_ms = clock_ms
     app.state.steady_ms = steady_ms
     app.state.pages = open_pages(find_assets("templates"))
@@ -133,6 +138,7 @@ def pixel_access(settings: Settings, environ: Mapping[str, str]) -> dict[str, Pi
             token=read_token(pixel, environ),
             graph_version=pixel.graph_version or settings.server.graph_version,
             test_event_code=pixel.test_event_code,
+            test_until_ms=pixel.test_until_ms(),
         )
         for site in settings.site
         for pixel in site.pixels

@@ -21,5 +21,5 @@ MENU: Final = (
         "Understand",
         (Entry("/addresses", "Addresses"), Entry("/radar", "Radar"), Entry("/quality", "Quality")),
     ),
-    Group("Keep going", (Entry("/issues", "Issues"),)),
+    Group("Keep going", (Entry("/issues", "Issues"), Entry("/settings", "Settings"))),
 )

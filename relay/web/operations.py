@@ -16,6 +16,7 @@ from relay.web.address_echo import AddressEcho
 from relay.web.addresses import AddressReport
 from relay.web.graph_ingest import VERSION
 from relay.web.health import NOT_READY, Health
+from relay.web.in_force import SettingsInForce
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
 from relay.web.live import LiveRows
@@ -485,6 +486,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         needs="session",
     ),
     view("/api/quality", "What Meta says of the events.", QualityReport, *SCOPE, errors=BAD_FILTER),
+    page("/settings", "What is in force, and where it comes from."),
+    view("/api/settings", "What is in force, and where it comes from.", SettingsInForce),
     *segment_operations("/v1"),
     *segment_operations("/{prefix}/v1"),
     file("/static/css/{file}", "The console's styles.", "text/css"),

@@ -15,6 +15,7 @@ from relay.web import words
 from relay.web.headers import NO_STORE
 from relay.web.navigation import MENU
 from relay.web.scope import RANGES, scope_or_usual
+from relay.web.testing import testing_now
 
 
 def open_pages(templates: Path) -> Environment:
@@ -34,7 +35,8 @@ def open_pages(templates: Path) -> Environment:
 def show(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page of the console. Pages show personal data, so no cache keeps them.
 
-    Every template knows where it is (`path`), what it is about (`scope`), and which sites there are (`site_keys`).
+    Every template knows where it is (`path`), what it is about (`scope`), which sites there are (`site_keys`), and
+    which pixels are in test mode (`testing`).
     """
     pages: Environment = request.app.state.pages
     settings: Settings = request.app.state.settings
@@ -42,6 +44,7 @@ def show(request: Request, template: str, *, status: int = 200, **values: Any) -
         "path": request.url.path,
         "scope": scope_or_usual(request),
         "site_keys": [site.key for site in settings.site],
+        "testing": testing_now(settings, request.app.state.clock_ms()),
     }
     html = pages.get_template(template).render(about | values)
     return HTMLResponse(html, status_code=status, headers=NO_STORE)

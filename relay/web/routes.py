@@ -11,6 +11,7 @@ from relay.web import (
     addresses,
     graph_ingest,
     health,
+    in_force,
     ingest,
     issues,
     live,
@@ -79,6 +80,8 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/quality", signed_in(quality.quality_page), methods=["GET"]),
         Route("/quality/ask", signed_in(quality.ask_quality), methods=["POST"]),
         Route("/api/quality", signed_in(quality.quality_json), methods=["GET"]),
+        Route("/settings", signed_in(in_force.settings_page), methods=["GET"]),
+        Route("/api/settings", signed_in(in_force.settings_json), methods=["GET"]),
         # Segment's and RudderStack's clients; last, since any prefix may stand before them
         *segment_routes("/v1"),
         *segment_routes("/{prefix:path}/v1"),

@@ -7,7 +7,7 @@ from math import log2
 import httpx
 import pytest
 
-from relay.delivery.graph import Graph
+from relay.delivery.graph import Graph, PixelAccess
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.settings import Delivery
 from relay.store.sqlite import SqliteStore
@@ -279,3 +279,19 @@ async def test_a_receipt_can_ask_the_twin_what_it_saw(
 
     await until(seen)
     assert await graph.twin_arrivals("nobody") == {**twin.state("nobody")}
+
+
+async def test_a_test_code_ends_with_its_time_and_the_events_go_on(
+    store: SqliteStore, clock: Clock, twin: MetaTwin, graph: Graph
+) -> None:
+    testing = PixelAccess(PIXEL, TOKEN, "v26.0", "TEST1", clock() + 60_000)
+    courier = courier_for(store, graph, clock, pixels={PIXEL: testing})
+    await store.admit([purchase("tested", clock)])
+    async with running(courier):
+        await settled(store)
+        clock.now_ms += 60_000
+        await store.admit([purchase("after", clock)])
+        courier.wake()
+        await settled(store)
+    codes = {event["event_id"]: event["test_event_code"] for event in twin.state()["server"]}
+    assert codes == {"tested": "TEST1", "after": None}
