@@ -68,8 +68,8 @@ js: node_modules/.package-lock.json  ## build the snippet and print its sizes
 lock: dev  ## renew requirements/*.txt from pyproject.toml
 	$(UV_COMPILE) --upgrade -o requirements/core.txt
 	$(UV_COMPILE) --extra browser --group build -c requirements/core.txt -o requirements/run.txt
-	$(UV_COMPILE) --extra browser --group dev -c requirements/run.txt -o requirements/dev.txt
-	$(UV_COMPILE) --extra browser --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
+	$(UV_COMPILE) --extra browser --extra otel --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(UV_COMPILE) --extra browser --extra otel --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
 bench: dev  ## the measured claims, as ratios in one run
 	$(BIN)/python -m bench

@@ -27,6 +27,7 @@ from relay.settings import (
     Settings,
     Site,
     StoreSettings,
+    Telemetry,
 )
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -35,6 +36,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "delivery": Delivery,
     "privacy": Privacy,
     "limits": Limits,
+    "telemetry": Telemetry,
 }
 _TABLES: Final[tuple[type[Section], ...]] = (
     Settings,

@@ -276,6 +276,39 @@ class Limits(Section, frozen=True):
     ] = 100_000
 
 
+class Telemetry(Section, frozen=True):
+    """[telemetry]: what the relay tells the operator's own machines about itself (docs/metrics.md)."""
+
+    metrics_key_env: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Name of the variable with the keys that /metrics asks for, separated by spaces."
+        ),
+    ] = None
+    metrics_key_file: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="File with those keys, one a line; with neither, only this machine may read /metrics."
+        ),
+    ] = None
+    traces: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Send OpenTelemetry spans to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs counterfoil[otel]."
+        ),
+    ] = False
+    log_events: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Log a line for each accepted event: site, name, event_id, what became of it."
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_one_source("metrics_key", self.metrics_key_env, self.metrics_key_file)
+
+
 class Pixel(Section, frozen=True):
     """[[site.pixels]]: one Meta pixel (dataset) of a site."""
 
@@ -516,6 +549,7 @@ class Settings(Section, frozen=True):
     delivery: Delivery = Delivery()
     privacy: Privacy = Privacy()
     limits: Limits = Limits()
+    telemetry: Telemetry = Telemetry()
     site: tuple[Site, ...] = ()
 
     def __post_init__(self) -> None:

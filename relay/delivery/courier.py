@@ -14,7 +14,7 @@ import structlog
 
 from relay.delivery.answer import Answer
 from relay.delivery.graph import Graph, PixelAccess, call_seconds
-from relay.delivery.round import Round
+from relay.delivery.round import OnCall, Round
 from relay.errors import SettingsError
 from relay.event.schedule import rest_ms, retry_delay_ms
 from relay.settings import Delivery
@@ -41,11 +41,13 @@ class Courier:
         jitter: Callable[[], float],
         steady_ms: Callable[[], int] | None = None,
         read_pixels: Callable[[], Mapping[str, PixelAccess]] | None = None,
+        on_call: OnCall | None = None,
     ) -> None:
         """`pixels` by id; `clock_ms` gives Unix milliseconds, `jitter` a number from 0 to 1.
 
         `steady_ms` counts milliseconds and cannot be set: against it a step of the wall clock shows. Left
-        out: the wall clock is never set. `read_pixels` reads `pixels` anew, where a token can change.
+        out: the wall clock is never set. `read_pixels` reads `pixels` anew, where a token can change. `on_call` is
+        told of each call that has ended.
         """
         self._store = store
         self._graph = graph
@@ -65,6 +67,7 @@ class Courier:
         self._steady_ms = steady_ms or clock_ms
         self._drift_ms = clock_ms() - self._steady_ms()  # between the two clocks, when it was last looked at
         self._read_pixels = read_pixels
+        self._on_call = on_call
         self._renewed_ms = self._steady_ms()
         self._resting: dict[str, int] = {}  # pixel → when it may be called again
         self._failures: dict[str, int] = {}  # pixel → calls that failed on end; then it is probed
@@ -199,6 +202,7 @@ class Courier:
             self._clock_ms,
             self._jitter,
             last_call_ms=now_ms + self._lease_ms - self._call_ms,
+            on_call=self._on_call,
         )
         self._rounds[lease.pixel] = current
         task = asyncio.create_task(self._see_through(lease.pixel, current))

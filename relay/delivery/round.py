@@ -22,6 +22,9 @@ _CUT_SHORT: Final = Answer(
     )
 )
 
+# A call that has ended: its pixel, how, its events, when it was begun and when it was answered, by the wall clock.
+OnCall = Callable[[str, AttemptResult, Events, int, int], None]
+
 log = structlog.get_logger(__name__)
 
 
@@ -38,8 +41,10 @@ class Round:
         clock_ms: Callable[[], int],
         jitter: Callable[[], float],
         last_call_ms: int,
+        on_call: OnCall | None = None,
     ) -> None:
         """`access` is None for a pixel that is no longer configured; no call begins after `last_call_ms`."""
+        self._on_call = on_call
         self._store = store
         self._graph = graph
         self._lease = lease
@@ -103,8 +108,11 @@ class Round:
         code = access.test_code_at(self._clock_ms())
         body = request_body(batch, code)  # first: an attempt means that a call was made
         attempt = await self._begun(batch)
+        sent_ms = self._clock_ms()
         answer = await self._answer(access, body, len(batch))
         self.answered_ms = now_ms = self._clock_ms()
+        if self._on_call:
+            self._on_call(access.id, answer.result, batch, sent_ms, now_ms)
         log.info(
             "delivery.answered",
             pixel=access.id,

@@ -16,7 +16,7 @@ from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
 from relay.event.quality import QualityRecord
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
 from relay.event.report import Ids, Sighting
-from relay.event.tally import Topic
+from relay.event.tally import Leg, Topic
 
 # A thank-you page that is opened again after so long is nobody's habit.
 ORDER_MS: Final = 90 * 24 * 60 * 60 * 1000
@@ -41,6 +41,7 @@ class LeasedEvent(msgspec.Struct, frozen=True, kw_only=True):
     server_event: bytes
     client_ip_address: str | None
     client_user_agent: str | None
+    leg: Leg | None = None  # the best that is known of its browser half
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from relay.event.outcome import STATE_RANK, Admission, AttemptOutcome, BrowserSt
 from relay.event.pairing import Completed, Known, complete
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import fate_findings
-from relay.event.tally import Count, Topic, outcome_of
+from relay.event.tally import Count, Leg, Topic, outcome_of
 from relay.store.checksum import Column
 from relay.store.protocol import IssueSeen
 
@@ -49,6 +49,13 @@ def leg_columns(leg: BrowserLeg) -> tuple[Column, ...]:
         leg.reported_ms,
         seen,
     )
+
+
+def stored_leg(state: str | None, settled_ms: int | None, reported_ms: int | None) -> Leg | None:
+    """The last report, which is the best one; None where there is none, or a damaged one."""
+    if state is None or reported_ms is None or state not in tuple(BrowserState):
+        return None
+    return Leg(BrowserState(state), reported_ms if settled_ms is None else settled_ms)
 
 
 def why_with(why: bytes, addresses: Sequence[SeenAddress]) -> bytes:

@@ -18,19 +18,22 @@ from relay.clock import steady_clock_ms, wall_clock_ms
 from relay.delivery.courier import Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.delivery.quality import QualityPoll
+from relay.errors import SettingsError
 from relay.loading import Sources, read_token
+from relay.metrics import Metrics
 from relay.origins import in_force
 from relay.settings import Settings
 from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
-from relay.web.keys import conversion_keys, signing_keys, write_keys
+from relay.web.keys import conversion_keys, metrics_keys, signing_keys, write_keys
 from relay.web.live import Feed
 from relay.web.loads import LoadLog
 from relay.web.marks import note_marks
 from relay.web.pages import open_pages
 from relay.web.rates import Rates
+from relay.web.requests import Requests
 from relay.web.retention import prune_regularly
 from relay.web.routes import routes
 from relay.web.script import load_scripts
@@ -54,10 +57,15 @@ def create_app(
     read_pixels = partial(pixel_access, settings, environ)
     pixels = read_pixels()
     static = find_assets("static")
+    metrics = Metrics({pixel: site.key for site in settings.site for pixel in site.pixel_ids()})
     app = Starlette(
         routes=routes(static),
         # From the outside in; Starlette's own handling of exceptions stands on both sides of it.
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[
+            *traces(settings),
+            Middleware(Requests, metrics=metrics, steady_ms=steady_ms),
+            Middleware(SecurityHeaders),
+        ],
         exception_handlers={
             HTTPException: on_http_exception,
             ClientDisconnect: on_disconnect,
@@ -79,8 +87,25 @@ def create_app(
     app.state.rates = Rates(settings.limits, len(settings.site), lambda: steady_ms() / 1_000)
     app.state.loads = LoadLog(settings.site)
     app.state.feed = Feed()
+    app.state.metrics = metrics
+    app.state.metrics_keys = metrics_keys(settings, environ)
     app.state.draining = False
     return app
+
+
+def traces(settings: Settings) -> list[Middleware]:
+    """The outermost middleware, where spans are asked for. Raises SettingsError where they cannot be had."""
+    if not settings.telemetry.traces:
+        return []
+    try:
+        from relay.web.traces import Traces, start_exporting
+
+        start_exporting()
+    except ImportError:
+        raise SettingsError(
+            "telemetry.traces needs OpenTelemetry, which is not installed. Next step: pip install counterfoil[otel]"
+        ) from None
+    return [Middleware(Traces)]
 
 
 @asynccontextmanager
@@ -108,6 +133,7 @@ async def lifespan(
             random.random,
             state.steady_ms,
             read_pixels,
+            state.metrics.called,
         )
         state.store, state.graph, state.courier = store, graph, courier
         state.courier_task = asyncio.create_task(courier.run())

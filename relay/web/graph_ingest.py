@@ -32,9 +32,9 @@ from relay.forms import BodyError, form_fields, last_wins, query_fields, read_bo
 from relay.graph_answers import GraphError, accepted, refusal
 from relay.settings import Settings, Site
 from relay.web.headers import bearer
-from relay.web.ingest import count_refused
+from relay.web.ingest import admit_rows, count_refused
 from relay.web.rates import Limited, Rates
-from relay.web.server_events import AT_ONCE, admit_rows, take_address
+from relay.web.server_events import AT_ONCE, take_address
 
 log = structlog.get_logger("relay.web")
 

@@ -28,13 +28,14 @@ async def healthz(request: Request) -> Response:  # noqa: ARG001 - Starlette's s
 
 
 async def readyz(request: Request) -> Response:
-    reason = await _not_ready(request)
+    reason = await not_ready(request)
     if reason is None:
         return JsonResponse(Health(status="ready"), headers=NO_STORE)
     return error(503, reason, NOT_READY[reason], {"retry-after": "5"})
 
 
-async def _not_ready(request: Request) -> str | None:
+async def not_ready(request: Request) -> str | None:
+    """Why this relay should get no requests now, or None."""
     state = request.app.state
     store: Store = state.store
     running: Task[None] = state.courier_task

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +27,7 @@ from relay.event.outcome import (
 )
 from relay.event.records import OutboxEvent, RequestFacts
 from relay.event.wire import BODY_MAX_BYTES, WireError, parse_body, parse_event
+from relay.metrics import Metrics
 from relay.proxies import CLIENT_HEADERS
 from relay.settings import Settings, Site
 from relay.store.protocol import IssueSeen, Store
@@ -186,8 +187,6 @@ async def take(
     connection: ClientAddress,
 ) -> Response:
     """Commit what is good in one transaction, and say what was not and why."""
-    store: Store = request.app.state.store
-    courier: Courier = request.app.state.courier
     settings: Settings = request.app.state.settings
     keys = Keys(
         relay=request.app.state.signing_keys, shop=request.app.state.conversion_keys.get(site.key, ())
@@ -195,11 +194,7 @@ async def take(
     outcomes = [check_event(raw, facts, connection, site, settings, keys, page=page) for raw in raw_events]
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    if rows:
-        admissions = await store.admit([event for fanned_out in rows for event in fanned_out])
-        courier.wake()
-    else:
-        admissions = []
+    admissions = await admit_rows(request, rows)
     await count_refused(request, site.key, [outcome.reason for outcome in refused])
     await _note(request, refusals(site.key, raw_events, outcomes))
     answer = summary(rows, admissions, refused, connection.family)
@@ -214,6 +209,30 @@ async def take(
         ]
         acknowledge(response, taken, page, settings.server.public_url)
     return response
+
+
+async def admit_rows(request: Request, rows: Sequence[tuple[OutboxEvent, ...]]) -> list[Admission]:
+    """Commit the rows of several events in one transaction; an admission for each row, in order."""
+    if not rows:
+        return []
+    store: Store = request.app.state.store
+    courier: Courier = request.app.state.courier
+    metrics: Metrics = request.app.state.metrics
+    settings: Settings = request.app.state.settings
+    admissions = await store.admit([event for fanned_out in rows for event in fanned_out])
+    courier.wake()
+    for fanned_out, admission in zip(rows, best_of(rows, admissions), strict=True):
+        event = fanned_out[0]
+        metrics.admitted(event, admission)
+        if settings.telemetry.log_events:
+            log.info(
+                "event_admitted",
+                site=event.site,
+                event_name=event.event_name,
+                event_id=event.event_id,
+                admission=admission.value,
+            )
+    return admissions
 
 
 def check_event(
@@ -267,8 +286,7 @@ def summary(
     family: Family | None,
 ) -> Answer:
     """Counts per event: one that fanned out counts once, as the best that any of its pixels got."""
-    rest = iter(admissions)
-    best = Counter(_best([next(rest) for _ in fanned_out]) for fanned_out in rows)
+    best = Counter(best_of(rows, admissions))
     return Answer(
         accepted=best[Admission.ACCEPTED],
         updated=best[Admission.UPDATED],
@@ -281,8 +299,11 @@ def summary(
     )
 
 
-def _best(admissions: Sequence[Admission]) -> Admission:
-    return min(admissions, key=list(Admission).index)
+def best_of(rows: Sequence[tuple[OutboxEvent, ...]], admissions: Sequence[Admission]) -> Iterator[Admission]:
+    """For each event, the best that any of its pixels got."""
+    rest = iter(admissions)
+    for fanned_out in rows:
+        yield min((next(rest) for _ in fanned_out), key=list(Admission).index)
 
 
 async def _note(request: Request, seen: Sequence[IssueSeen]) -> None:
@@ -297,7 +318,9 @@ async def _note(request: Request, seen: Sequence[IssueSeen]) -> None:
 
 async def count_refused(request: Request, site: str, reasons: Sequence[str]) -> None:
     store: Store = request.app.state.store
+    metrics: Metrics = request.app.state.metrics
     now_ms: int = request.app.state.clock_ms()
+    metrics.refused(site, reasons)
     counts = (store.count_refused(site, reason, now_ms) for reason in reasons)
     # A count that cannot be kept must not change the answer: what was accepted is committed already.
     for outcome in await asyncio.gather(*counts, return_exceptions=True):

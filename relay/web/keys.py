@@ -61,6 +61,12 @@ def write_keys(settings: Settings, environ: Mapping[str, str]) -> dict[str, tupl
     return keys
 
 
+def metrics_keys(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that `/metrics` asks for; none where none is set. Raises SettingsError."""
+    env, file = settings.telemetry.metrics_key_env, settings.telemetry.metrics_key_file
+    return _checked(read_secret(env, file, environ), env or str(file)) if env or file else ()
+
+
 def _checked(text: str | None, source: str) -> tuple[str, ...]:
     keys = tuple((text or "").split())
     if not keys or any(len(key) < MIN_LENGTH for key in keys):

@@ -29,6 +29,7 @@ SECURITY: Final[dict[Needs, list[dict[str, list[str]]]]] = {
     "server": [{"server": []}],
     "write_key": [{"writeKey": []}, {}],  # in the body too
     "graph": [{"server": []}, {}],  # or the token in the address or the body, which OpenAPI has no word for
+    "metrics_key": [{"metricsKey": []}, {}],  # this machine needs none where none is set
 }
 SCHEMES: Final[Json] = {
     "session": {"type": "apiKey", "in": "cookie", "name": "counterfoil", "description": "Over plain http."},
@@ -44,6 +45,7 @@ SCHEMES: Final[Json] = {
         "scheme": "basic",
         "description": "A server's secret write key, or a page's site key, for user; no password.",
     },
+    "metricsKey": {"type": "http", "scheme": "bearer", "description": "A key of [telemetry]."},
     "doctor": {"type": "http", "scheme": "bearer", "description": "Signed with the relay's own key."},
     "command": {
         "type": "http",

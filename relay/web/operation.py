@@ -13,7 +13,16 @@ FORM: Final = "application/x-www-form-urlencoded"
 SCRIPT: Final = "text/javascript"
 
 Needs = Literal[
-    "nothing", "session", "doctor", "origin", "server", "write_key", "graph", "command", "person_or_command"
+    "nothing",
+    "session",
+    "doctor",
+    "origin",
+    "server",
+    "write_key",
+    "graph",
+    "command",
+    "person_or_command",
+    "metrics_key",
 ]
 Reasons = Mapping[int, tuple[str, ...]]  # status → the closed list of reasons it can come with
 NONE: Final[Reasons] = {}

@@ -20,6 +20,7 @@ from relay.web.in_force import SettingsInForce
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
 from relay.web.live import LiveRows
+from relay.web.metrics import REASON as METRICS_KEY
 from relay.web.operation import (
     FORM,
     HTML,
@@ -361,6 +362,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Whether events can be taken and sent.",
         replies={200: Reply(sentence="They can.", media_type=JSON, record=Health)},
         errors={503: tuple(NOT_READY)},
+    ),
+    Operation(
+        method="get",
+        path="/metrics",
+        summary="Counters and gauges for Prometheus.",
+        replies={200: Reply(sentence="In Prometheus' text format.", media_type="text/plain")},
+        errors={401: (METRICS_KEY,)},
+        needs="metrics_key",
     ),
     Operation(
         method="get",

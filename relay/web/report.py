@@ -7,7 +7,7 @@ from starlette.responses import Response
 from relay.errors import StoreError
 from relay.event.enrich import connection_address
 from relay.event.outcome import BODY_SENTENCES, BODY_STATUS
-from relay.event.report import parse_report
+from relay.event.report import PAGE, PIXEL, parse_report
 from relay.event.wire import WireError
 from relay.settings import Settings
 from relay.store.protocol import Store
@@ -55,3 +55,6 @@ async def _take(request: Request, settings: Settings, origin: str | None) -> Non
     rates.sites.take(site.key)
     if report.seen:
         await store.note_senders(site.key, report.seen, now_ms)
+        request.app.state.metrics.seen_elsewhere(
+            site.key, {seen.sender for seen in report.seen} - {PAGE, PIXEL}
+        )

@@ -15,6 +15,7 @@ from relay.web import (
     ingest,
     issues,
     live,
+    metrics,
     openapi,
     origin,
     overview,
@@ -53,6 +54,7 @@ def routes(static: Path) -> list[BaseRoute]:
         # the operator's machines
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/metrics", metrics.get_metrics, methods=["GET"]),
         Route("/openapi.json", openapi.get_openapi, methods=["GET"]),
         Route("/api/address-echo", address_echo.get_address_echo, methods=["GET"]),
         Route("/api/replay", signin.acting(upkeep.post_replay), methods=["POST"]),

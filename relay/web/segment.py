@@ -38,10 +38,17 @@ from relay.event.wire import WireError
 from relay.settings import Settings, Site
 from relay.web.errors import ErrorWords, JsonResponse, error
 from relay.web.headers import NO_STORE
-from relay.web.ingest import RETRY_AFTER_SECONDS, count_refused, page_origin, request_facts, summary
+from relay.web.ingest import (
+    RETRY_AFTER_SECONDS,
+    admit_rows,
+    count_refused,
+    page_origin,
+    request_facts,
+    summary,
+)
 from relay.web.origin import allow, is_allowed, origin_of
 from relay.web.rates import Limited, Rates
-from relay.web.server_events import admit_rows, site_of_key, take_address
+from relay.web.server_events import site_of_key, take_address
 
 log = structlog.get_logger("relay.web")
 

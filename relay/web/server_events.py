@@ -11,19 +11,17 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.delivery.courier import Courier
 from relay.errors import StoreError
 from relay.event.enrich import connection_address
 from relay.event.enrich_server import enrich_server
 from relay.event.fields import Refused
-from relay.event.outcome import CALL_SENTENCES, CALL_STATUS, REFUSAL_SENTENCES, Admission, CallReason, Refusal
+from relay.event.outcome import CALL_SENTENCES, CALL_STATUS, REFUSAL_SENTENCES, CallReason, Refusal
 from relay.event.records import OutboxEvent
 from relay.event.server_wire import BODY_MAX_BYTES, CallError, parse_call, parse_server_event
 from relay.settings import Settings, Site
-from relay.store.protocol import Store
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE, bearer
-from relay.web.ingest import RETRY_AFTER_SECONDS, count_refused, request_facts, summary
+from relay.web.ingest import RETRY_AFTER_SECONDS, admit_rows, count_refused, request_facts, summary
 from relay.web.rates import Limited, Rates, asker
 
 log = structlog.get_logger("relay.web")
@@ -164,13 +162,3 @@ async def _admit(
         accepted=counted.accepted, updated=counted.updated, duplicates=counted.duplicates, refused=refused
     )
     return JsonResponse(answer, status_code=202, headers=NO_STORE)
-
-
-async def admit_rows(request: Request, rows: Sequence[tuple[OutboxEvent, ...]]) -> list[Admission]:
-    if not rows:
-        return []
-    store: Store = request.app.state.store
-    courier: Courier = request.app.state.courier
-    admissions = await store.admit([event for fanned_out in rows for event in fanned_out])
-    courier.wake()
-    return admissions

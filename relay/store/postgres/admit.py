@@ -24,7 +24,7 @@ from relay.store.checksum import checksum, is_intact
 from relay.store.postgres.counter import At, count_at
 from relay.store.postgres.database import Connection
 from relay.store.postgres.days import row_id
-from relay.store.postgres.ended import Later, recounts, stored_leg
+from relay.store.postgres.ended import Later, recounts
 from relay.store.postgres.families import Way, count_ways, way
 from relay.store.postgres.halves import put_completed, read_half
 from relay.store.postgres.issues import note
@@ -40,6 +40,7 @@ from relay.store.rules import (
     leg_columns,
     repeated_order,
     sightings,
+    stored_leg,
     why_with,
 )
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from relay.event.outcome import BrowserState, Fate
+from relay.event.outcome import Fate
 from relay.event.tally import Delivered, Leg, Topic, counts_of_delivered, counts_of_leg, outcome_of
 from relay.store.postgres.counter import At, add_to_totals, count_at
 from relay.store.postgres.database import Connection
-from relay.store.rules import Counted, EndedEvent, Ending, Held, counted, of_fate, replayable
+from relay.store.rules import Counted, EndedEvent, Ending, Held, counted, of_fate, replayable, stored_leg
 
 TAKE_OFF_QUEUE: Final = "DELETE FROM queue WHERE event = ANY($1::bigint[])"
 
@@ -122,13 +122,6 @@ def _counts(ending: Ending, row: Any, sent_ms: int, now_ms: int) -> Iterable[Cou
         has_agent=row["has_agent"],
     )
     yield from counted(event.site, event.event_name, counts_of_delivered(delivered))
-
-
-def stored_leg(state: str | None, settled_ms: int | None, reported_ms: int) -> Leg | None:
-    """The last report, which is the best one; None where there is none, or a damaged one."""
-    if state is None or state not in tuple(BrowserState):
-        return None
-    return Leg(BrowserState(state), reported_ms if settled_ms is None else settled_ms)
 
 
 async def recounts(connection: Connection, later: Sequence[Later]) -> Counter[At]:

@@ -18,7 +18,7 @@ from relay.store.postgres.counter import count
 from relay.store.postgres.database import Connection
 from relay.store.postgres.ended import end
 from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
-from relay.store.rules import BLAMELESS, Counted, Ending, Held
+from relay.store.rules import BLAMELESS, Counted, Ending, Held, stored_leg
 
 # The oldest free row of each pixel, found by stepping from pixel to pixel through the index: one step per
 # pixel, however many rows wait behind it. The queries that begin so are made of constants only (S608).
@@ -81,8 +81,12 @@ TAKEN_EVENTS: Final = """
 SELECT event.id, event.crc, visitor.crc AS visitor_crc,
     event.key, event.site, event.pixel, event.event_name, event.event_id,
     event.event_time_ms, event.received_ms, event.server_event, event.why,
-    visitor.event AS visitor, visitor.client_ip_address, visitor.client_user_agent
+    visitor.event AS visitor, visitor.client_ip_address, visitor.client_user_agent,
+    leg.state, leg.settled_ms, leg.reported_ms
 FROM event LEFT JOIN visitor ON visitor.event = event.id
+LEFT JOIN LATERAL (
+    SELECT state, settled_ms, reported_ms FROM leg WHERE leg.event = event.id ORDER BY seq DESC LIMIT 1
+) AS leg ON true
 WHERE event.id = ANY($1::bigint[])
 """
 
@@ -340,7 +344,7 @@ async def _taken_events(
 def _leased_event(row: Any, pixel: str, attempts: int, ambiguous: int) -> LeasedEvent | None:
     """The event of a row, or None where a byte of it has changed since it was written."""
     row_id, crc, visitor_crc, *rest = row.values()
-    facts, visitor = rest[:9], rest[9:]
+    facts, visitor, leg = rest[:9], rest[9:12], rest[12:]
     is_forgotten = visitor[0] is None
     if not is_intact(facts, crc) or not (is_forgotten or is_intact(visitor, visitor_crc)):
         return None
@@ -357,6 +361,7 @@ def _leased_event(row: Any, pixel: str, attempts: int, ambiguous: int) -> Leased
         server_event=server_event,
         client_ip_address=visitor[1],
         client_user_agent=visitor[2],
+        leg=stored_leg(*leg),
     )
 
 

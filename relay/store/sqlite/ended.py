@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from relay.event.outcome import BrowserState, Fate
+from relay.event.outcome import Fate
 from relay.event.tally import Delivered, Leg, Topic, counts_of_delivered, counts_of_leg, outcome_of
-from relay.store.rules import Counted, EndedEvent, Ending, Held, counted, of_fate, replayable
+from relay.store.rules import Counted, EndedEvent, Ending, Held, counted, of_fate, replayable, stored_leg
 from relay.store.sqlite.counter import add_to_total, count
 
 TAKE_OFF_QUEUE: Final = "DELETE FROM queue WHERE event = ?"
@@ -100,9 +100,7 @@ def _counts(connection: sqlite3.Connection, ending: Ending, sent_ms: int, now_ms
 def best_leg(connection: sqlite3.Connection, row_id: int) -> Leg | None:
     """The last report, which is the best one; None where there is none, or a damaged one."""
     row = connection.execute(BEST_LEG, (row_id,)).fetchone()
-    if row is None or row[0] not in tuple(BrowserState):
-        return None
-    return Leg(BrowserState(row[0]), row[2] if row[1] is None else row[1])
+    return None if row is None else stored_leg(*row)
 
 
 def recount(connection: sqlite3.Connection, event: Held, before: Leg | None) -> None:

@@ -15,7 +15,7 @@ from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.tally import Topic, error_name
 from relay.store.checksum import is_intact
 from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
-from relay.store.rules import BLAMELESS, Counted, Ending, Held
+from relay.store.rules import BLAMELESS, Counted, Ending, Held, stored_leg
 from relay.store.sqlite.counter import count
 from relay.store.sqlite.ended import end
 
@@ -74,10 +74,12 @@ SELECT
     event.crc, visitor.crc,
     event.key, event.site, event.pixel, event.event_name, event.event_id,
     event.event_time_ms, event.received_ms, event.server_event, event.why,
-    visitor.event, visitor.client_ip_address, visitor.client_user_agent
+    visitor.event, visitor.client_ip_address, visitor.client_user_agent,
+    leg.state, leg.settled_ms, leg.reported_ms
 FROM queue
 CROSS JOIN event ON event.id = queue.event
 LEFT JOIN visitor ON visitor.event = queue.event
+LEFT JOIN leg ON leg.event = queue.event AND leg.seq = (SELECT max(seq) FROM leg WHERE leg.event = queue.event)
 WHERE queue.lease IS NULL AND queue.pixel = ? AND queue.due_ms <= ?
 ORDER BY queue.due_ms, queue.event
 LIMIT ?
@@ -334,6 +336,7 @@ def _leased_event(row: sqlite3.Row, pixel: str) -> LeasedEvent | None:
         server_event=server_event,
         client_ip_address=visitor[1],
         client_user_agent=visitor[2],
+        leg=stored_leg(*row[17:20]),
     )
 
 

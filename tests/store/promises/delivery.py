@@ -38,6 +38,8 @@ class Delivery(Promises):
         assert (leased.event_time_ms, leased.attempts) == (sent.event_time_ms, 0)
         assert leased.server_event == sent.server_event
         assert (leased.client_ip_address, leased.client_user_agent) == ("2001:db8::7", "Browser/1")
+        assert leased.leg is not None
+        assert leased.leg.state is sent.leg.state
 
     async def test_a_held_event_is_claimed_at_its_time_and_not_before(self, store: Store) -> None:
         await store.admit([event(not_before_ms=NOW_MS + 10)])
