@@ -135,7 +135,12 @@ def outbox_key(pixel: str, event_name: str, event_id: str, fate: Fate | None = N
 def order_key(pixel: str, event: BrowserEvent | ServerSideEvent) -> bytes | None:
     """What makes two Purchases of one pixel the same order; other events may share one."""
     order_id = text_of(event.custom_data.get("order_id"))
-    return _key("order", pixel, order_id) if order_id and event.event_name == "Purchase" else None
+    return key_of_order(pixel, order_id) if order_id and event.event_name == "Purchase" else None
+
+
+def key_of_order(pixel: str, order_id: str) -> bytes:
+    """16 bytes that stand for an order of a pixel; its order_id is not kept by itself."""
+    return _key("order", pixel, order_id)
 
 
 def _key(*parts: str) -> bytes:

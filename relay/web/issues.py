@@ -151,7 +151,7 @@ def line_of(issue: Issue, settings: Settings) -> str | None:
         return f'trusted_proxies = ["{issue.place}"]'
     if issue.kind is IssueKind.ORIGIN_NOT_ALLOWED and site is not None:
         return origins_line(site, issue.place)
-    if issue.kind is IssueKind.SNIPPET_SILENT:
+    if issue.kind in (IssueKind.SNIPPET_SILENT, IssueKind.PAGE_POLICY):
         hosts = tuple(site.address_hosts.urls().values()) if site else ()
         return policy_line(settings.server.public_url, hosts)
     return None

@@ -20,7 +20,7 @@ from relay.store.protocol import Status, Store, StoredReceipt
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
 from relay.web.pages import show
-from relay.web.receipt_view import BROWSER_SENTENCES, First, order_of, server_sends
+from relay.web.receipt_view import BROWSER_SENTENCES, First, keys_of, order_of, server_sends
 from relay.web.scope import read_scope
 
 ROWS: Final = 100
@@ -105,16 +105,6 @@ def live_row(stored: StoredReceipt) -> LiveRow:
         value=None if value is None else f"{value:.2f}" if isinstance(value, int | float) else str(value),
         currency=str(custom_data["currency"]) if "currency" in custom_data else None,
     )
-
-
-def keys_of(stored: StoredReceipt) -> tuple[str, ...]:
-    """The match keys that the event carries; never a value."""
-    user_data: Json = stored.server_event.get("user_data") or {}
-    visitor = {
-        "client_ip_address": stored.client_ip_address,
-        "client_user_agent": stored.client_user_agent,
-    }
-    return (*user_data, *(name for name, value in visitor.items() if value is not None))
 
 
 def _page(event: Json) -> str:

@@ -21,5 +21,8 @@ MENU: Final = (
         "Understand",
         (Entry("/addresses", "Addresses"), Entry("/radar", "Radar"), Entry("/quality", "Quality")),
     ),
-    Group("Keep going", (Entry("/issues", "Issues"), Entry("/settings", "Settings"))),
+    Group(
+        "Keep going",
+        (Entry("/delivery", "Delivery"), Entry("/issues", "Issues"), Entry("/settings", "Settings")),
+    ),
 )

@@ -14,6 +14,7 @@ from relay.settings import SiteKey
 from relay.web.address import NONCE, AddressToken
 from relay.web.address_echo import AddressEcho
 from relay.web.addresses import AddressReport
+from relay.web.delivery import DEAD, Delivery
 from relay.web.graph_ingest import VERSION
 from relay.web.health import NOT_READY, Health
 from relay.web.in_force import SettingsInForce
@@ -471,6 +472,25 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         needs="session",
     ),
     view("/api/live", "The newest events.", LiveRows, *SCOPE, errors=BAD_FILTER),
+    page(
+        "/delivery", "What waits, the calls to Graph, and what ended without Meta.", *SCOPE, errors=BAD_FILTER
+    ),
+    view("/api/delivery", "What waits, and the calls to Graph.", Delivery, *SCOPE, errors=BAD_FILTER),
+    Operation(
+        method="post",
+        path="/replay",
+        summary="Send again: one event, or what ended so since the beginning of the period.",
+        parameters=(
+            Parameter(name="event_id", sentence="One event.", schema=TEXT),
+            Parameter(
+                name="fate", sentence="Or all that ended so.", schema={"type": "string", "enum": [*DEAD]}
+            ),
+            SCOPE[1],
+        ),
+        replies={303: Reply(sentence="Back to the page.", headers=("Location",))},
+        errors={**BAD_FILTER, 403: ("cross_site",)},
+        needs="session",
+    ),
     page("/issues", "What looks wrong, and how to mend it.", *SCOPE, errors=BAD_FILTER),
     view("/api/issues", "What looks wrong, and how to mend it.", IssueList, *SCOPE, errors=BAD_FILTER),
     Operation(

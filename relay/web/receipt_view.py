@@ -15,6 +15,7 @@ from relay.web.address_view import Addresses, addresses_of, shown, shown_twin
 from relay.web.compare import Compared, compare
 from relay.web.timeline import Moment, timeline
 from relay.web.twin_view import TwinState, read_twin
+from relay.web.words import iso
 
 BROWSER_SENTENCES: Final[dict[BrowserState, str]] = {
     BrowserState.SENT: "The Pixel's request was answered by Meta's host.",
@@ -34,6 +35,9 @@ STATUS_SENTENCES: Final[dict[Status, str]] = {
     "parked": "The server half waits: Meta refuses the pixel's token or permission.",
     "ended": "",
 }
+
+# As the store has it: not what Meta has, and not what was never meant to be sent.
+REPLAYABLE: Final = (Fate.REJECTED, Fate.EXPIRED, Fate.UNKNOWN)
 
 First = Literal["browser", "server", "together", "browser_alone", "server_alone", "unknown", "none"]
 
@@ -115,6 +119,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     why: Json
     parked: PixelState | None
+    keys: tuple[str, ...]  # the match keys that the server half carries; never their values
+    can_replay: bool
+    support: str  # what Meta's support asks for, to be copied
     twin: TwinState | None  # what a twin saw of this pixel's event; None where Meta itself is the other end
 
 
@@ -174,8 +181,46 @@ def receipt(stored: StoredReceipt, twin: TwinState | None, *, anonymised: bool =
         duplicates=stored.duplicates,
         why=stored.why,
         parked=stored.parked,
+        keys=keys_of(stored),
+        can_replay=stored.fate is not None and stored.fate.fate in REPLAYABLE,
+        support=support_text(stored, leg, deciding),
         twin=shown_twin(saw, anonymised=anonymised) if saw else None,
     )
+
+
+def keys_of(stored: StoredReceipt) -> tuple[str, ...]:
+    """The match keys that the event carries; never a value."""
+    user_data: Json = stored.server_event.get("user_data") or {}
+    visitor = {
+        "client_ip_address": stored.client_ip_address,
+        "client_user_agent": stored.client_user_agent,
+    }
+    return (*user_data, *(name for name, value in visitor.items() if value is not None))
+
+
+def support_text(stored: StoredReceipt, leg: BrowserLeg | None, deciding: Attempt | None) -> str:
+    """Ids and times, and no personal data: what finds the event in Meta's logs."""
+    row = stored.row
+    told: list[tuple[str, str | None]] = [
+        ("pixel", row.pixel),
+        ("event_name", row.event_name),
+        ("event_id", row.event_id),
+        ("event_time", iso(row.event_time_ms)),
+        ("browser event", leg.state if leg else None),
+        ("browser event settled", iso(leg.settled_ms) if leg and leg.settled_ms is not None else None),
+        ("server event sent", iso(deciding.started_ms) if deciding else None),
+        ("server event answered", iso(deciding.finished_ms) if deciding and deciding.finished_ms else None),
+        ("fbtrace_id", deciding.fbtrace_id if deciding else None),
+        ("error", _error_of(deciding)),
+    ]
+    return "\n".join(f"{name}: {text}" for name, text in told if text is not None)
+
+
+def _error_of(attempt: Attempt | None) -> str | None:
+    if attempt is None or attempt.code is None:
+        return None
+    subcode = f"/{attempt.subcode}" if attempt.subcode is not None else ""
+    return f"{attempt.code}{subcode} {attempt.message or ''}".strip()
 
 
 def browser_half(legs: Sequence[BrowserLeg]) -> Browser | None:

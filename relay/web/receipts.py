@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from relay.delivery.graph import Graph
+from relay.event.enrich import key_of_order
+from relay.event.normalise import USER_DATA_KEYS
 from relay.event.outcome import FATE_SENTENCES, Fate
 from relay.settings import GRAPH_URL, Settings
 from relay.store.protocol import EventRow, Filters, Store
@@ -22,6 +24,7 @@ from relay.web.timeline import Lane, dots
 PAGE_ROWS: Final = 50
 MAX_ROWS: Final = 500
 WAITING: Final = "waiting"
+USER_DATA_BADGES: Final = (*USER_DATA_KEYS, "fbp", "fbc", "client_ip_address", "client_user_agent")
 UNKNOWN_EVENT_ID: Final = (
     "No receipt has this event_id: it has not arrived, was not accepted, or its time to be kept is over."
 )
@@ -36,7 +39,8 @@ class ReceiptList(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_page(request: Request) -> Response:
     query = request.query_params
-    if event_id := query.get("event_id", "").strip():
+    if sought := query.get("event_id", "").strip():
+        event_id = await find_event_id(request, sought)
         return RedirectResponse(receipt_path(event_id), status_code=303, headers=NO_STORE)
     filters = read_filters(query)
     page = await read_list(request.app.state.store, filters)
@@ -59,6 +63,14 @@ async def list_page(request: Request) -> Response:
     )
 
 
+async def find_event_id(request: Request, sought: str) -> str:
+    """The event_id of a Purchase with this order_id, where there is one; else what was sought is an event_id."""
+    store: Store = request.app.state.store
+    settings: Settings = request.app.state.settings
+    pixels = (pixel for site in settings.site for pixel in site.pixel_ids())
+    return next(iter(await store.orders([key_of_order(pixel, sought) for pixel in pixels])), sought)
+
+
 async def list_json(request: Request) -> Response:
     page = await read_list(request.app.state.store, read_filters(request.query_params))
     return JsonResponse(page, headers=NO_STORE)
@@ -70,7 +82,9 @@ async def receipt_page(request: Request) -> Response:
         title = "No such receipt"
         return show(request, "console/error.html", status=404, title=title, message=UNKNOWN_EVENT_ID)
     charts = [dots(receipt.timeline) for receipt in view.receipts]
-    return show(request, "console/receipt.html", view=view, charts=charts, lanes=list(Lane))
+    return show(
+        request, "console/receipt.html", view=view, charts=charts, lanes=list(Lane), badges=USER_DATA_BADGES
+    )
 
 
 async def receipt_json(request: Request) -> Response:
