@@ -12,10 +12,9 @@ import httpx
 import pytest
 import rudderstack.analytics as rudder
 import segment.analytics as segment
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from e2e.lab import ENVIRON, PIXEL, SITE, USER_AGENT, Json, Served, loopback_listener, wait_until
+from e2e.lossy import LosesAnswers
 from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
 from relay.twin.app import create_twin
 from relay.web.app import create_app
@@ -37,31 +36,6 @@ CONTEXT: Final[Json] = {
     "traits": {"email": "ada@shop.example"},
 }
 NAMES: Final = {"Order Completed": "Purchase", "Product Viewed": "ViewContent", "Products Searched": "Search"}
-
-
-class LosesAnswers:
-    """In front of the relay: takes a post in, and answers 503 all the same, as often as a test says."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.to_lose = 0
-        self.posts: list[dict[str, str]] = []  # the headers of each
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        self.posts.append({name.decode(): value.decode() for name, value in scope["headers"]})
-        if not self.to_lose:
-            await self._app(scope, receive, send)
-            return
-        self.to_lose -= 1
-
-        async def swallow(message: Message) -> None:
-            pass
-
-        await self._app(scope, receive, swallow)
-        await PlainTextResponse("lost", 503)(scope, receive, send)
 
 
 class Desk:

@@ -62,8 +62,9 @@ def _project(site: Site, public_url: str) -> dict[str, Any]:
                 "versionSettings": {"version": "4.4.7", "componentTypes": ["browser"]},
                 **send_to,
             },
-            "Counterfoil": msgspec.to_builtins(site.mapping),
         },
+        # For our own part of the page; among the integrations Segment's would look for a destination to load.
+        "counterfoil": msgspec.to_builtins(site.mapping),
         "plan": {"track": everything, "identify": everything, "group": everything},
         "edgeFunction": {},
         "analyticsNextEnabled": True,

@@ -24,6 +24,7 @@ export const BUDGET = {
   'judge.js': 700,
   'mint.js': 450,
   'radar.js': 1700,
+  'segment.js': 2450,
   'user_data.js': 400,
   'warm.js': 350,
   .../** @type {Record<string, number>} */ (Object.fromEntries(adapters.map((name) => [name, 400]))),

@@ -258,7 +258,7 @@ async def test_a_browsers_privacy_control_limits_or_drops_the_event(
 async def test_segments_settings_name_this_relay_and_nothing_to_load(relay: Relay) -> None:
     answer = (await relay.http.get(f"/v1/projects/{SITE_KEY}/settings")).json()
     assert answer["integrations"]["Segment.io"]["apiHost"] == "relay.shop.example/v1"
-    assert answer["integrations"]["Counterfoil"]["page"] == EventMapping().page
+    assert answer["counterfoil"]["page"] == EventMapping().page
     assert answer["remotePlugins"] == []
     unknown = await relay.http.get(f"/v1/projects/{WRITE_KEY}/settings")
     assert unknown.status_code == 401

@@ -11,7 +11,7 @@ import { begin } from './track.js';
 
 /**
  * @param {string} name
- * @param {string} [word]
+ * @param {unknown} [word]
  */
 const load = (name, word) => {
   part(name, (module) =>
@@ -21,8 +21,8 @@ const load = (name, word) => {
 
 /** @type {import('./types.js').Counterfoil} */
 const counterfoil = (command, name, values, { pixelIds, ...options } = {}) => {
-  if (command === 'consent') load(command, name);
-  if (!/^track/.test(command)) return;
+  // A part of its own: consent, segment.
+  if (!/^track/.test(command)) return void load(command, name);
   options.eventID ||= uuid();
   for (const pixel of pixelIds || ['']) {
     const words = [name, values, options];

@@ -114,7 +114,8 @@ export interface Source {
 }
 
 export interface Counterfoil {
-  (command: string, name: string, data?: object, options?: Options): string | undefined;
+  /** `name` is the event's; of `consent` it is the word, of `segment` the message. */
+  (command: string, name: unknown, data?: object, options?: Options): string | undefined;
   /** Calls made before the script had loaded, kept by the page's stub. */
   q?: ArrayLike<any>[];
   /** Set by the script itself, so that a second copy yields. */
