@@ -512,6 +512,9 @@ class Site(Section, frozen=True):
         ConsentSource | None,
         msgspec.Meta(description="Where the page's consent comes from; the tag loads its adapter."),
     ] = None
+    shadow: Annotated[
+        bool, msgspec.Meta(description="Run beside the incumbent: take everything, send nothing, compare.")
+    ] = False
     gpc: Annotated[
         Literal["ldu", "drop", "ignore"],
         msgspec.Meta(

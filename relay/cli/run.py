@@ -60,6 +60,9 @@ async def _serve(settings: Settings, sources: Sources) -> None:
             click.echo(f"Sign in with this link, once and within 15 minutes: {_sign_in_link(settings)}")
             for pixel in _pixels_without_token(settings):
                 click.echo(f"Pixel {pixel} has no access token: its events wait until it has one.", err=True)
+            for site in settings.site:
+                if site.shadow:
+                    click.echo(f"Site {site.key} is in shadow mode: nothing of it is sent.", err=True)
             await stopped.wait()
             click.echo("Stopping: no new events are taken, calls under way are waited for.")
 

@@ -37,6 +37,7 @@ class PixelAccess(msgspec.Struct, frozen=True):
     graph_version: str
     test_event_code: str | None = None
     test_until_ms: int | None = None  # None: for ever
+    shadow: bool = False  # nothing is sent: what is due ends as shadowed
 
     def test_code_at(self, now_ms: int) -> str | None:
         """The test_event_code of a call that is made now."""

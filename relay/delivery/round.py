@@ -1,6 +1,7 @@
 """One round of the courier: the events of one lease, from the first call to Graph to their last decision."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -82,6 +83,9 @@ class Round:
             return None
 
     async def _deliver(self) -> Answer | None:
+        if self._access is not None and self._access.shadow:
+            await self._end_unsent(tuple(self._open.values()), Fate.SHADOWED, FateReason.SHADOW)
+            return None
         if self._access is None or not _usable(self._access.token):
             await self._park_unsent(_why_unusable(self._lease.pixel, self._access))
             return None
@@ -190,7 +194,8 @@ class Round:
 
     async def _end_unsent(self, events: Events, fate: Fate, reason: FateReason) -> None:
         if events:
-            log.warning(f"delivery.{fate}", pixel=self._lease.pixel, events=len(events))
+            level = logging.INFO if fate is Fate.SHADOWED else logging.WARNING
+            log.log(level, f"delivery.{fate}", pixel=self._lease.pixel, events=len(events))
             await self._settle([Ended(key=event.key, fate=fate, reason=reason) for event in events])
 
     async def _give_back(self, due_ms: int) -> None:

@@ -127,9 +127,10 @@ def enrich(
 def outbox_key(pixel: str, event_name: str, event_id: str, fate: Fate | None = None) -> bytes:
     """16 bytes that stand for the three.
 
-    A quarantined event has a key of its own: nobody may shut the door on the genuine one by being first.
+    A quarantined event has a key of its own: nobody may shut the door on the genuine one by being first. So has the
+    incumbent's, which is shadowed from the start.
     """
-    return _key(pixel, event_name, event_id, *([fate] if fate is Fate.QUARANTINED else []))
+    return _key(pixel, event_name, event_id, *([fate] if fate in (Fate.QUARANTINED, Fate.SHADOWED) else []))
 
 
 def order_key(pixel: str, event: BrowserEvent | ServerSideEvent) -> bytes | None:

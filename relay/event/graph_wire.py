@@ -42,13 +42,19 @@ def read_json(text: bytes | str) -> object:
 
 
 def read_data(raw: object) -> list[object]:
-    """The call's `data`: an array of objects, an array of JSON texts, or a JSON text of either."""
-    data = read_json(raw) if isinstance(raw, str) else raw
+    """The call's `data`: an array of objects, an array of JSON texts, or a text: JSON of either, or an event a line."""
+    data = _read_text(raw) if isinstance(raw, str) else raw
     if not isinstance(data, list) or not data:
         raise GraphCallError("(#100) The parameter data is required.")
     if len(data) > EVENTS_MAX:
         raise GraphCallError(f"(#100) Param data must hold at most {EVENTS_MAX} events.")
     return [read_json(event) if isinstance(event, str) else event for event in data]
+
+
+def _read_text(text: str) -> object:
+    lines = [line for line in text.splitlines() if line.strip()]
+    is_one_a_line = all(line.lstrip().startswith("{") for line in lines)
+    return lines if lines and is_one_a_line else read_json(text)
 
 
 def read_graph_event(raw: object, *, pixel: str, received_ms: int) -> GraphEvent:

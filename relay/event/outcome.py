@@ -82,6 +82,7 @@ class Fate(StrEnum):
     FILTERED = "filtered"
     QUARANTINED = "quarantined"
     UNKNOWN = "unknown"
+    SHADOWED = "shadowed"
 
 
 class FateReason(StrEnum):
@@ -96,6 +97,8 @@ class FateReason(StrEnum):
     ALTERED = "altered"
     BROWSER_ONLY = "browser_only"
     INCOMPLETE = "incomplete"
+    SHADOW = "shadow"
+    INCUMBENT = "incumbent"
     AMBIGUOUS_SEND = "ambiguous_send"
     CORRUPT_ROW = "corrupt_row"
 
@@ -124,6 +127,12 @@ FATE_SENTENCES: Final[dict[FateReason, str]] = {
     FateReason.INCOMPLETE: (
         "The backend's partial event waits for the event that it completes, and nothing was sent. It goes when "
         "the page, or the backend, sends an event with this name and event_id."
+    ),
+    FateReason.SHADOW: (
+        "The site is in shadow mode: this is what would have been sent, at the time when it would have been sent."
+    ),
+    FateReason.INCUMBENT: (
+        "The site is in shadow mode: a copy of what the incumbent sends, kept to be compared and never sent."
     ),
     FateReason.AMBIGUOUS_SEND: (
         "The connection broke after the event was written to Meta and before an answer; the policy "

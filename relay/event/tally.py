@@ -56,7 +56,7 @@ class Outcome(StrEnum):
         "server_only"  # the Pixel's request was blocked, never left its queue, is off or not expected
     )
     FAILED = "failed"  # Meta refused it, it became too old, or its answer was lost
-    HELD_BACK = "held_back"  # recorded and never sent: crawlers, repeated orders, unsigned events
+    HELD_BACK = "held_back"  # recorded and never sent: crawlers, repeated orders, unsigned or shadowed events
 
 
 class Leg(NamedTuple):
@@ -88,7 +88,7 @@ def outcome_of(fate: Fate, leg: Leg | None, sent_ms: int) -> Outcome:
             return _pair(leg, sent_ms)
         case Fate.REJECTED | Fate.EXPIRED | Fate.UNKNOWN:
             return Outcome.FAILED
-        case Fate.FILTERED | Fate.QUARANTINED:
+        case Fate.FILTERED | Fate.QUARANTINED | Fate.SHADOWED:
             return Outcome.HELD_BACK
         case _:
             assert_never(fate)

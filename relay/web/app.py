@@ -165,6 +165,7 @@ def pixel_access(settings: Settings, environ: Mapping[str, str]) -> dict[str, Pi
             graph_version=pixel.graph_version or settings.server.graph_version,
             test_event_code=pixel.test_event_code,
             test_until_ms=pixel.test_until_ms(),
+            shadow=site.shadow,
         )
         for site in settings.site
         for pixel in site.pixels

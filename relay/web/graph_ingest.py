@@ -9,12 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.delivery.courier import Courier
 from relay.errors import StoreError
+from relay.event.enrich import outbox_key
 from relay.event.enrich_server import enrich_server
 from relay.event.fields import Refused
 from relay.event.graph_wire import (
@@ -25,7 +27,7 @@ from relay.event.graph_wire import (
     read_graph_event,
     read_json,
 )
-from relay.event.outcome import RATE_SENTENCES, REFUSAL_SENTENCES
+from relay.event.outcome import RATE_SENTENCES, REFUSAL_SENTENCES, Fate, FateReason
 from relay.event.records import OutboxEvent
 from relay.event.server_wire import BODY_MAX_BYTES
 from relay.forms import BodyError, form_fields, last_wins, query_fields, read_body
@@ -75,6 +77,8 @@ async def _take(request: Request) -> Response:
     rates.servers.take(site.key, len(data))
     events, outcomes = await _enrich_all(request, site, data)
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
+    if site.shadow:
+        rows = [tuple(map(as_incumbents, events_of_one)) for events_of_one in rows]
     refused = [outcome.reason for outcome in outcomes if isinstance(outcome, Refused)]
     await count_refused(request, site.key, refused)
     if refused:
@@ -164,6 +168,17 @@ async def _enrich_all(
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)
     return events, outcomes
+
+
+def as_incumbents(event: OutboxEvent) -> OutboxEvent:
+    """A copy of what the incumbent sends, in shadow mode: kept beside ours under a key of its own."""
+    return msgspec.structs.replace(
+        event,
+        key=outbox_key(event.pixel, event.event_name, event.event_id, Fate.SHADOWED),
+        fate=Fate.SHADOWED,
+        fate_reason=FateReason.INCUMBENT,
+        order_key=None,
+    )
 
 
 def _bad_event(outcomes: Sequence[tuple[OutboxEvent, ...] | Refused]) -> GraphError:

@@ -19,7 +19,12 @@ MENU: Final = (
     Group("Watch", (Entry("/", "Overview"), Entry("/live", "Live"), Entry("/receipts", "Receipts"))),
     Group(
         "Understand",
-        (Entry("/addresses", "Addresses"), Entry("/radar", "Radar"), Entry("/quality", "Quality")),
+        (
+            Entry("/addresses", "Addresses"),
+            Entry("/radar", "Radar"),
+            Entry("/quality", "Quality"),
+            Entry("/shadow", "Shadow"),
+        ),
     ),
     Group(
         "Keep going",

@@ -53,6 +53,7 @@ from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
 from relay.web.scope import RANGES, USUAL
 from relay.web.segment_operations import segment_operations
 from relay.web.server_events import ServerAnswer
+from relay.web.shadow import ShadowReport
 from relay.web.upkeep import EraseAsked, ErasedEvents, PruneAsked, Pruned, ReplayAsked, Replayed
 
 COUNT: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
@@ -490,6 +491,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         replies={303: Reply(sentence="Back to the page.", headers=("Location",))},
         errors={**BAD_FILTER, 403: ("cross_site",)},
         needs="session",
+    ),
+    page("/shadow", "What would have been sent, beside what the incumbent sends.", *SCOPE, errors=BAD_FILTER),
+    view(
+        "/api/shadow",
+        "What would have been sent, beside what the incumbent sends.",
+        ShadowReport,
+        *SCOPE,
+        errors=BAD_FILTER,
     ),
     page("/issues", "What looks wrong, and how to mend it.", *SCOPE, errors=BAD_FILTER),
     view("/api/issues", "What looks wrong, and how to mend it.", IssueList, *SCOPE, errors=BAD_FILTER),

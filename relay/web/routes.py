@@ -29,6 +29,7 @@ from relay.web import (
     segment,
     segment_settings,
     server_events,
+    shadow,
     signin,
     upkeep,
 )
@@ -78,6 +79,8 @@ def routes(static: Path) -> list[BaseRoute]:
         Route("/delivery", signed_in(delivery.delivery_page), methods=["GET"]),
         Route("/api/delivery", signed_in(delivery.delivery_json), methods=["GET"]),
         Route("/replay", signed_in(delivery.post_replay), methods=["POST"]),
+        Route("/shadow", signed_in(shadow.shadow_page), methods=["GET"]),
+        Route("/api/shadow", signed_in(shadow.shadow_json), methods=["GET"]),
         Route("/issues", signed_in(issues.issues_page), methods=["GET"]),
         Route("/api/issues", signed_in(issues.issues_json), methods=["GET"]),
         Route("/issues/{id}/resolve", signed_in(issues.post_resolve), methods=["POST"]),

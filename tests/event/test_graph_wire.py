@@ -31,13 +31,14 @@ def event(**changes: Any) -> ServerSideEvent:
 
 
 @pytest.mark.parametrize(
-    "data", [[GOOD], [json.dumps(GOOD)], json.dumps([GOOD]), json.dumps([json.dumps(GOOD)])]
+    "data",
+    [[GOOD], [json.dumps(GOOD)], json.dumps([GOOD]), json.dumps([json.dumps(GOOD)]), f"{json.dumps(GOOD)}\n"],
 )
 def test_every_shape_that_the_sdks_give_to_data_is_read(data: object) -> None:
     assert read_data(data) == [GOOD]
 
 
-@pytest.mark.parametrize("data", [None, [], "", "[]", "{}", "[", {}, 7, ["{"], [GOOD] * 1001])
+@pytest.mark.parametrize("data", [None, [], "", "[]", "{", "[", {}, 7, ["{"], [GOOD] * 1001])
 def test_data_without_events_is_refused(data: object) -> None:
     with pytest.raises(GraphCallError, match="#100"):
         read_data(data)
