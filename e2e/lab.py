@@ -221,10 +221,11 @@ class Lab:
     """Everything that a browser test needs, by name."""
 
     def __init__(self, folder: Path, *, delivery: Delivery, pixels: tuple[str, ...], site: Json) -> None:
-        shop, relay, meta, meta_plain = (loopback_listener() for _ in range(4))
+        shop, relay, relay_plain, meta, meta_plain = (loopback_listener() for _ in range(5))
         self.shop_url = f"https://{SHOP_HOST}:{shop.getsockname()[1]}"
         self.relay_url = f"https://{RELAY_HOST}:{relay.getsockname()[1]}"
         self.meta_url = f"https://{META_HOST}:{meta.getsockname()[1]}"
+        self.api_url = f"http://127.0.0.1:{relay_plain.getsockname()[1]}"  # for the shop's own server
         self.graph_url = f"http://127.0.0.1:{meta_plain.getsockname()[1]}"
         self.settings = Settings(
             server=Server(public_url=self.relay_url, graph_url=self.graph_url, accept_private_addresses=True),
@@ -243,7 +244,7 @@ class Lab:
         self.gate = Gate(create_app(self.settings, environ=ENVIRON))
         self._served = [
             Served(TwoHosts(create_twin()), plain=meta_plain, tls=meta),
-            Served(self.gate, tls=relay),
+            Served(self.gate, plain=relay_plain, tls=relay),
             Served(self.shop.app, tls=shop),
         ]
         self.http = httpx.Client(base_url=self.graph_url)
