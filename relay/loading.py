@@ -105,6 +105,19 @@ def read_secret(env: str | None, file: str | None, environ: Mapping[str, str]) -
     return _text(Path(file)).strip() or None if file is not None else None
 
 
+def read_store_url(store: StoreSettings, environ: Mapping[str, str]) -> str | None:
+    """The address of the database; None where the store is a file. Raises SettingsError for what cannot be one."""
+    if not store.is_shared():
+        return None
+    url = store.url or read_secret(store.url_env, store.url_file, environ)
+    if not url or not re.match(r"postgres(ql)?://", url):
+        raise SettingsError(
+            f"{store.url_env or store.url_file} holds no address of a database. "
+            "Write it like postgresql://user:password@host1,host2/database."
+        )
+    return url
+
+
 def variables() -> dict[str, tuple[str, str]]:
     """Every variable that overrides a setting, with its section and field."""
     return {
@@ -182,6 +195,7 @@ def _refuse_misspelt(environ: Mapping[str, str], settings: Settings) -> None:
     """A misspelt variable would silently do nothing; RELAY_* variables of other programs are left alone."""
     own = {
         settings.server.secret_key_env,
+        settings.store.url_env,
         *(site.conversion_key_env for site in settings.site),
         *(site.write_key_env for site in settings.site),
         *(pixel.token_env for site in settings.site for pixel in site.pixels),

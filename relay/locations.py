@@ -38,6 +38,19 @@ def check_proxy(proxy: str) -> None:
         _check_network(proxy)
 
 
+def check_database(url: str) -> None:
+    """A PostgreSQL address that may stand in a settings file. What is wrong is told without showing it."""
+    scheme, _, rest = url.partition("://")
+    authority = rest.partition("/")[0].partition("?")[0]
+    if scheme not in ("postgresql", "postgres") or not rest:
+        raise ValueError("the address of a database starts with postgresql://")
+    if ":" in authority.rpartition("@")[0] or "password=" in rest.partition("?")[2]:
+        raise ValueError(
+            "the address of the database holds a password. Put the whole address into a variable and name it by "
+            "url_env, or into a file and name it by url_file"
+        )
+
+
 def _check_network(network: str) -> None:
     if network == "*" or _is_everybody(_network(network)):
         raise ValueError(

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from relay.locations import check_origin, check_proxy, check_url
+from relay.locations import check_database, check_origin, check_proxy, check_url
 
 GRAPH_URL: Final = "https://graph.facebook.com"
 EVERY_EVENT: Final = "*"  # in place of an event's name: the rules of every name that has none of its own
@@ -24,6 +24,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 SiteKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
+Role = Literal["all", "relay", "courier", "console"]
 GraphVersion = Annotated[str, msgspec.Meta(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")]
 ConsentSource = Literal["google", "tcf", "gpp", "cookiebot", "onetrust", "usercentrics", "complianz", "wp"]
 CurrencyCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
@@ -109,6 +110,12 @@ class Server(Section, frozen=True):
         Count,
         msgspec.Meta(description="Connections that may be open at once; requests beyond are answered 503."),
     ] = 2000
+    role: Annotated[
+        Role,
+        msgspec.Meta(
+            description="What this process does; anything but all needs [store] url (docs/scale.md)."
+        ),
+    ] = "all"
     log_format: Annotated[
         Literal["text", "json"], msgspec.Meta(description="Log lines for people (text) or machines (json).")
     ] = "text"
@@ -146,6 +153,23 @@ class StoreSettings(Section, frozen=True):
     path: Annotated[str, msgspec.Meta(description="SQLite file; its folder also holds the signing key.")] = (
         "counterfoil-data/counterfoil.db"
     )
+    url: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="PostgreSQL instead: postgresql://user@host1,host2/name, without a password (docs/scale.md)."
+        ),
+    ] = None
+    url_env: Annotated[
+        str | None,
+        msgspec.Meta(description="Name of the variable that holds that address, where it has a password."),
+    ] = None
+    url_file: Annotated[str | None, msgspec.Meta(description="File that holds it.")] = None
+    spill_seconds: Annotated[
+        Seconds,
+        msgspec.Meta(
+            description="Seconds that a post waits for PostgreSQL; then a local file keeps it until it is taken over."
+        ),
+    ] = 1.0
     retention_days: Annotated[
         Count, msgspec.Meta(description="Days that receipts are kept after the event has ended.")
     ] = 30
@@ -163,6 +187,17 @@ class StoreSettings(Section, frozen=True):
         Duration,
         msgspec.Meta(description="Posts are answered 503 while the disk has fewer MiB free than this."),
     ] = 64.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.url is not None:
+            check_database(self.url)
+        if sum(each is not None for each in (self.url, self.url_env, self.url_file)) > 1:
+            raise ValueError("url, url_env and url_file name one address; keep one of them")
+
+    def is_shared(self) -> bool:
+        """Whether the store is a database that other machines may use, too."""
+        return (self.url, self.url_env, self.url_file) != (None, None, None)
 
 
 class Delivery(Section, frozen=True):
@@ -556,6 +591,10 @@ class Settings(Section, frozen=True):
     site: tuple[Site, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.server.role != "all" and not self.store.is_shared():
+            raise ValueError(
+                f"the role {self.server.role} needs a database that other processes share: set [store] url, or url_env"
+            )
         keys = [site.key for site in self.site]
         if key := _first_repeated(keys):
             raise ValueError(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import click
 import httpx
@@ -18,15 +18,17 @@ from relay import __version__
 from relay.cli.options import config_option
 from relay.cli.running import address_of
 from relay.cli.upkeep import existing_store
+from relay.clock import wall_clock_ms
 from relay.errors import RelayError
-from relay.loading import Sources, load_settings, read_sources, read_token, settings_of
+from relay.loading import Sources, load_settings, read_sources, read_store_url, read_token, settings_of
 from relay.logs import configure_logs
 from relay.sandbox.check import check, receipt_text
 from relay.sandbox.run import PORT_BASE, open_sandbox
 from relay.serving import listen, run, serving, stop_signals
-from relay.settings import Settings
+from relay.settings import Role, Settings
+from relay.store.opening import open_database
 from relay.store.protocol import PixelState, Totals
-from relay.store.sqlite.look import look
+from relay.store.sqlite.look import Look, look
 from relay.twin.app import create_twin
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
@@ -38,9 +40,10 @@ GRACE_SECONDS: Final = 5
 @config_option
 @click.option("--host", help="Overrides [server] host.")
 @click.option("--port", type=int, help="Overrides [server] port.")
-def serve(config: Path, host: str | None, port: int | None) -> None:
+@click.option("--role", type=click.Choice(get_args(Role)), help="Overrides [server] role.")
+def serve(config: Path, host: str | None, port: int | None, role: str | None) -> None:
     """Run the relay until Ctrl-C or SIGTERM."""
-    sources = read_sources(config, os.environ, {"server": {"host": host, "port": port}})
+    sources = read_sources(config, os.environ, {"server": {"host": host, "port": port, "role": role}})
     settings = settings_of(sources, os.environ)
     if not settings.site:
         raise RelayError(f"{config} has no [[site]], so the relay would refuse every event. Add one.")
@@ -155,7 +158,7 @@ def status(config: Path) -> None:
     """Say whether the relay runs, what waits, and which pixels cannot send; exit code 1 if not well."""
     settings = load_settings(config, os.environ, {})
     troubles = [f"Pixel {pixel} has no access token." for pixel in _pixels_without_token(settings)]
-    seen = look(existing_store(settings))
+    seen = _look(settings)
     troubles += [_why_parked(pixel) for pixel in seen.parked]
     troubles += _not_ready(settings) if seen.running else ["The relay is stopped."]
     for line in [*(["The relay is running."] if seen.running else []), *_counts(seen.totals)]:
@@ -163,6 +166,17 @@ def status(config: Path) -> None:
     for trouble in troubles:
         click.echo(trouble, err=True)
     sys.exit(1 if troubles else 0)
+
+
+def _look(settings: Settings) -> Look:
+    url = read_store_url(settings.store, os.environ)
+    return look(existing_store(settings)) if url is None else run(_look_at(url))
+
+
+async def _look_at(url: str) -> Look:
+    """Of a database nobody can tell from outside who works on it; the relay of these settings is asked all the same."""
+    async with open_database(url, wall_clock_ms) as store:
+        return Look(running=True, totals=await store.totals(), parked=await store.parked())
 
 
 def _counts(totals: Totals) -> list[str]:

@@ -16,9 +16,10 @@ from relay.clock import wall_clock_ms
 from relay.errors import RelayError, StoreLocked
 from relay.event.normalise import normalise
 from relay.event.outcome import Fate
-from relay.loading import load_settings
+from relay.loading import load_settings, read_store_url
 from relay.serving import run
 from relay.settings import Settings
+from relay.store.opening import open_database
 from relay.store.protocol import Store
 from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.person import export as export_receipts
@@ -76,7 +77,10 @@ def _ms(moment: datetime | None) -> int | None:
 @config_option
 def rescue(config: Path) -> None:
     """Save what can be read of a damaged store of a stopped relay into a new file."""
-    path = existing_store(load_settings(config, os.environ, {}))
+    settings = load_settings(config, os.environ, {})
+    if settings.store.is_shared():
+        raise RelayError("The store is a database, and this mends files. Restore a backup: docs/scale.md.")
+    path = existing_store(settings)
     saved = rescue_store(path)
     click.echo(f"{path} is a new file. The damaged one is {path.name}.damaged, in the same folder.")
     for table, rows in saved.items():
@@ -150,11 +154,21 @@ def erase(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str, 
 @external_id_option
 def export(config: Path, email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> None:
     """Print receipts as JSON lines, oldest first: all of the store, or those of one person."""
-    store = existing_store(load_settings(config, os.environ, {}))
+    settings = load_settings(config, os.environ, {})
     hashes = _person(email_hashes, external_ids)
+    if (url := read_store_url(settings.store, os.environ)) is not None:
+        run(_export(url, hashes or None))
+        return
+    store = existing_store(settings)
     wanted = msgspec.json.encode(hashes).decode() if hashes else None
     for receipt in export_receipts(store, wanted, wall_clock_ms()):
         click.echo(msgspec.json.encode(receipt))
+
+
+async def _export(url: str, hashes: list[str] | None) -> None:
+    async with open_database(url, wall_clock_ms) as store:
+        async for receipt in store.export(hashes):
+            click.echo(msgspec.json.encode(receipt))
 
 
 def _person(email_hashes: tuple[str, ...], external_ids: tuple[str, ...]) -> list[str]:
@@ -178,6 +192,8 @@ def _done(
     settings: Settings, alone: Callable[[Store], Coroutine[Any, Any, T]], beside: Callable[[], T]
 ) -> tuple[T, bool]:
     """What came of it, and whether a relay runs: such a one does it itself, since one process has the file."""
+    if (url := read_store_url(settings.store, os.environ)) is not None:
+        return run(_in_database(url, alone)), True
 
     async def on_stopped() -> T:
         async with await SqliteStore.open(existing_store(settings)) as store:
@@ -187,6 +203,12 @@ def _done(
         return run(on_stopped()), False
     except StoreLocked:
         return beside(), True
+
+
+async def _in_database(url: str, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    """A database serves everybody at once."""
+    async with open_database(url, wall_clock_ms) as store:
+        return await work(store)
 
 
 def existing_store(settings: Settings) -> Path:

@@ -42,12 +42,14 @@ class Courier:
         steady_ms: Callable[[], int] | None = None,
         read_pixels: Callable[[], Mapping[str, PixelAccess]] | None = None,
         on_call: OnCall | None = None,
+        *,
+        look_ms: int = SLEEP_MAX_MS,
     ) -> None:
         """`pixels` by id; `clock_ms` gives Unix milliseconds, `jitter` a number from 0 to 1.
 
         `steady_ms` counts milliseconds and cannot be set: against it a step of the wall clock shows. Left
         out: the wall clock is never set. `read_pixels` reads `pixels` anew, where a token can change. `on_call` is
-        told of each call that has ended.
+        told of each call that has ended. `look_ms` is how long the courier sleeps at most without being woken.
         """
         self._store = store
         self._graph = graph
@@ -68,6 +70,7 @@ class Courier:
         self._drift_ms = clock_ms() - self._steady_ms()  # between the two clocks, when it was last looked at
         self._read_pixels = read_pixels
         self._on_call = on_call
+        self._look_ms = look_ms
         self._renewed_ms = self._steady_ms()
         self._resting: dict[str, int] = {}  # pixel → when it may be called again
         self._failures: dict[str, int] = {}  # pixel → calls that failed on end; then it is probed
@@ -189,8 +192,8 @@ class Courier:
 
     async def _sleep(self, due_ms: int | None) -> None:
         nearest_ms = min([*self._resting.values(), *(() if due_ms is None else (due_ms,))], default=None)
-        wait_ms = SLEEP_MAX_MS if nearest_ms is None else nearest_ms - self._clock_ms()
-        await _wait(self._wake, min(max(wait_ms, SLEEP_MIN_MS), SLEEP_MAX_MS))
+        wait_ms = self._look_ms if nearest_ms is None else nearest_ms - self._clock_ms()
+        await _wait(self._wake, min(max(wait_ms, SLEEP_MIN_MS), self._look_ms))
 
     def _begin(self, lease: Lease, now_ms: int) -> None:
         current = Round(

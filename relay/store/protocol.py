@@ -480,6 +480,10 @@ class Store(Protocol):
         """Write anew what may still hold copies of what was forgotten, in parts that nothing uses."""
         ...
 
+    def spilled(self) -> int:
+        """Posts that are kept beside the database until it is back; none where the store is a file."""
+        ...
+
     async def ready(self) -> bool:
         """Whether a write would commit now."""
         ...

@@ -4,27 +4,27 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
+from typing import Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from relay.assets import find_assets
 from relay.clock import steady_clock_ms, wall_clock_ms
-from relay.delivery.courier import Courier
+from relay.delivery.courier import SLEEP_MAX_MS, Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.delivery.quality import QualityPoll
-from relay.errors import SettingsError
+from relay.errors import SettingsError, StoreError
 from relay.loading import Sources, read_token
 from relay.metrics import Metrics
 from relay.origins import in_force
 from relay.settings import Settings
-from relay.store.protocol import Store
-from relay.store.sqlite import SqliteStore
+from relay.store.opening import Opened, open_store
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
 from relay.web.headers import SecurityHeaders
 from relay.web.keys import conversion_keys, metrics_keys, signing_keys, write_keys
@@ -38,6 +38,10 @@ from relay.web.retention import prune_regularly
 from relay.web.routes import routes
 from relay.web.script import load_scripts
 from relay.web.signin import open_sign_in
+
+DELIVERS: Final = ("all", "courier")
+ASKS: Final = ("all", "console")  # Meta, for its judgement: seldom, so it matters little if several do
+SHARED_LOOK_MS: Final = 500  # other machines admit without waking this one's courier
 
 
 def create_app(
@@ -59,7 +63,7 @@ def create_app(
     static = find_assets("static")
     metrics = Metrics({pixel: site.key for site in settings.site for pixel in site.pixel_ids()})
     app = Starlette(
-        routes=routes(static),
+        routes=routes(static, settings.server.role),
         # From the outside in; Starlette's own handling of exceptions stands on both sides of it.
         middleware=[
             *traces(settings),
@@ -71,7 +75,7 @@ def create_app(
             ClientDisconnect: on_disconnect,
             Exception: on_exception,
         },
-        lifespan=lambda app: lifespan(app, pixels, read_pixels),
+        lifespan=lambda app: lifespan(app, environ, pixels, read_pixels),
     )
     app.router.redirect_slashes = False  # an address that is not on the list of routes is not one of ours
     app.state.settings = settings
@@ -89,6 +93,7 @@ def create_app(
     app.state.feed = Feed()
     app.state.metrics = metrics
     app.state.metrics_keys = metrics_keys(settings, environ)
+    app.state.pixels = pixels
     app.state.draining = False
     return app
 
@@ -111,49 +116,93 @@ def traces(settings: Settings) -> list[Middleware]:
 @asynccontextmanager
 async def lifespan(
     app: Starlette,
+    environ: Mapping[str, str],
     pixels: Mapping[str, PixelAccess],
     read_pixels: Callable[[], Mapping[str, PixelAccess]],
 ) -> AsyncIterator[None]:
     """Store, then courier; at the end the courier first, so that every answer from Graph finds its store."""
     state = app.state
     settings: Settings = state.settings
-    store: Store = await SqliteStore.open(
-        Path(settings.store.path), limits=settings.store, clock_ms=state.clock_ms
+    opened = await open_store(settings, environ, state.clock_ms)
+    state.store, state.clock_ms = opened.store, opened.clock_ms
+    state.graph = open_graph(settings.server.graph_url, settings.delivery)
+    state.quality_poll = QualityPoll(
+        opened.store, state.graph, read_pixels, settings.delivery.quality_hours, state.clock_ms, random.random
     )
     try:
-        await store.recover(now_ms=state.clock_ms(), on_unknown=settings.delivery.on_unknown)
-        await note_marks(store, pixels, state.scripts, state.signing_keys, state.clock_ms())
-        graph = open_graph(settings.server.graph_url, settings.delivery)
-        courier = Courier(
-            store,
-            graph,
+        async with working(state, opened, pixels, read_pixels):
+            try:
+                yield
+            finally:
+                state.draining = True
+        await state.graph.aclose()
+    finally:
+        await opened.store.close()
+
+
+@asynccontextmanager
+async def working(
+    state: State,
+    opened: Opened,
+    pixels: Mapping[str, PixelAccess],
+    read_pixels: Callable[[], Mapping[str, PixelAccess]],
+) -> AsyncIterator[None]:
+    """Inside the block the process does what its role has beside requests: deliver, forget, ask Meta."""
+    settings: Settings = state.settings
+    role = settings.server.role
+    state.courier, state.courier_task = None, None
+
+    def make_courier() -> Courier:
+        return Courier(
+            opened.store,
+            state.graph,
             pixels,
             settings.delivery,
-            state.clock_ms,
+            opened.clock_ms,
             random.random,
             state.steady_ms,
             read_pixels,
             state.metrics.called,
+            look_ms=SLEEP_MAX_MS if opened.found is None else SHARED_LOOK_MS,
         )
-        state.store, state.graph, state.courier = store, graph, courier
-        state.courier_task = asyncio.create_task(courier.run())
-        state.quality_poll = QualityPoll(
-            store, graph, read_pixels, settings.delivery.quality_hours, state.clock_ms, random.random
-        )
-        polling = asyncio.create_task(state.quality_poll.run())
-        pruning = asyncio.create_task(prune_regularly(store, settings, state.clock_ms))
-        try:
-            yield
-        finally:
-            state.draining = True
-            pruning.cancel()
-            polling.cancel()
-            await asyncio.wait([polling])
-            await courier.stop(settings.server.shutdown_seconds)
-            await state.courier_task
-            await graph.aclose()
+
+    async def deliver_once_found(found: asyncio.Event) -> None:
+        await found.wait()  # only then the clock of its rows is known
+        state.courier = make_courier()
+        await state.courier.run()
+
+    async def mark_once_found(found: asyncio.Event) -> None:
+        await found.wait()
+        with suppress(StoreError):  # a bend in a plot goes without its reason
+            await note_marks(opened.store, pixels, state.scripts, state.signing_keys, state.clock_ms())
+
+    beside = []
+    if opened.found is None:
+        # Nobody else works on a file: what is leased there was left by the process before.
+        await opened.store.recover(now_ms=state.clock_ms(), on_unknown=settings.delivery.on_unknown)
+        await note_marks(opened.store, pixels, state.scripts, state.signing_keys, state.clock_ms())
+        state.courier = make_courier()
+        state.courier_task = asyncio.create_task(state.courier.run())
+    else:
+        beside.append(asyncio.create_task(mark_once_found(opened.found)))
+        if role in DELIVERS:
+            state.courier_task = asyncio.create_task(deliver_once_found(opened.found))
+    if role in DELIVERS:
+        beside.append(asyncio.create_task(prune_regularly(opened.store, settings, opened.clock_ms)))
+    if role in ASKS:
+        beside.append(asyncio.create_task(state.quality_poll.run()))
+    try:
+        yield
     finally:
-        await store.close()
+        for task in beside:
+            task.cancel()
+        if beside:
+            await asyncio.wait(beside)
+        if state.courier is not None:
+            await state.courier.stop(settings.server.shutdown_seconds)
+            await state.courier_task
+        elif state.courier_task is not None:
+            state.courier_task.cancel()
 
 
 def pixel_access(settings: Settings, environ: Mapping[str, str]) -> dict[str, PixelAccess]:

@@ -6,7 +6,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from relay.delivery.courier import Courier
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, Fate, FateReason
 from relay.event.tally import Topic
 from relay.settings import Settings
@@ -18,6 +17,7 @@ from relay.web.plots import stack
 from relay.web.rollup import axis_of, read_sums
 from relay.web.scope import read_scope
 from relay.web.signin import comes_from_here
+from relay.web.waking import wake
 
 CALLS: Final = 25
 CALL_WORDS: Final[dict[str, str]] = {
@@ -129,7 +129,6 @@ async def post_replay(request: Request) -> Response:
         return error(403, "cross_site", "This must be sent from the relay's own page.")
     query = request.query_params
     store: Store = request.app.state.store
-    courier: Courier = request.app.state.courier
     now_ms: int = request.app.state.clock_ms()
     if event_id := query.get("event_id"):
         await store.replay(event_ids=[event_id], now_ms=now_ms)
@@ -141,5 +140,5 @@ async def post_replay(request: Request) -> Response:
         back = f"/delivery{scope.query}"
     else:
         return error(400, "bad_request", f"Name an event_id, or a fate: {', '.join(DEAD)}.")
-    courier.wake()
+    wake(request)
     return RedirectResponse(back, status_code=303, headers=NO_STORE)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.delivery.courier import Courier
+from relay.delivery.graph import PixelAccess
 from relay.errors import StoreError
 from relay.event.enrich import outbox_key
 from relay.event.enrich_server import enrich_server
@@ -144,10 +145,16 @@ def _checked(request: Request, token: str) -> Site:
 
 
 def _keys(request: Request, site: Site, pixel: str) -> Sequence[str]:
-    courier: Courier = request.app.state.courier
     keys: Sequence[str] = request.app.state.write_keys.get(site.key, ())
-    token = courier.token_of(pixel) if pixel in site.pixel_ids() else None
+    token = _token(request, pixel) if pixel in site.pixel_ids() else None
     return (*keys, token) if token else keys
+
+
+def _token(request: Request, pixel: str) -> str | None:
+    """The courier has the newest; a process without one knows those of its start."""
+    courier: Courier | None = request.app.state.courier
+    pixels: Mapping[str, PixelAccess] = request.app.state.pixels
+    return pixels[pixel].token if courier is None else courier.token_of(pixel)
 
 
 async def _enrich_all(

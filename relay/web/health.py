@@ -15,12 +15,13 @@ from relay.web.headers import NO_STORE
 NOT_READY: Final[dict[str, str]] = {
     "draining": "The relay is stopping; send to another one, or come back in a few seconds.",
     "courier_stopped": "Events are taken, but none is sent to Meta. Restart the relay; its log says why.",
-    "store_not_ready": "The store cannot commit. Look for a full disk or a read-only folder.",
+    "store_not_ready": "The store cannot commit. Look for a full disk, a read-only folder, or a database that is away.",
 }
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    status: Literal["ok", "ready"]
+class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    status: Literal["ok", "ready", "spilling"]
+    spilled: int = 0  # posts that wait in a local file for the database
 
 
 async def healthz(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
@@ -30,7 +31,11 @@ async def healthz(request: Request) -> Response:  # noqa: ARG001 - Starlette's s
 async def readyz(request: Request) -> Response:
     reason = await not_ready(request)
     if reason is None:
-        return JsonResponse(Health(status="ready"), headers=NO_STORE)
+        store: Store = request.app.state.store
+        return JsonResponse(
+            Health(status="spilling" if store.spilled() else "ready", spilled=store.spilled()),
+            headers=NO_STORE,
+        )
     return error(503, reason, NOT_READY[reason], {"retry-after": "5"})
 
 
@@ -38,10 +43,10 @@ async def not_ready(request: Request) -> str | None:
     """Why this relay should get no requests now, or None."""
     state = request.app.state
     store: Store = state.store
-    running: Task[None] = state.courier_task
+    running: Task[None] | None = state.courier_task
     if state.draining:
         return "draining"
-    if running.done():
+    if running is not None and running.done():
         return "courier_stopped"
     try:
         return None if await store.ready() else "store_not_ready"

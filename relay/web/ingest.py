@@ -11,7 +11,6 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.delivery.courier import Courier
 from relay.errors import StoreError
 from relay.event.address import ClientAddress, Family
 from relay.event.enrich import connection_address, enrich
@@ -36,6 +35,7 @@ from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
 from relay.web.origin import OPAQUE, allow, is_allowed, is_of_site, origin_of
 from relay.web.rates import Limited, Rates, asker
+from relay.web.waking import wake
 
 log = structlog.get_logger("relay.web")
 
@@ -216,11 +216,10 @@ async def admit_rows(request: Request, rows: Sequence[tuple[OutboxEvent, ...]]) 
     if not rows:
         return []
     store: Store = request.app.state.store
-    courier: Courier = request.app.state.courier
     metrics: Metrics = request.app.state.metrics
     settings: Settings = request.app.state.settings
     admissions = await store.admit([event for fanned_out in rows for event in fanned_out])
-    courier.wake()
+    wake(request)
     for fanned_out, admission in zip(rows, best_of(rows, admissions), strict=True):
         event = fanned_out[0]
         metrics.admitted(event, admission)

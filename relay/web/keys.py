@@ -24,6 +24,11 @@ def signing_keys(settings: Settings, environ: Mapping[str, str]) -> tuple[str, .
     if server.secret_key_env or server.secret_key_file:
         keys = read_secret(server.secret_key_env, server.secret_key_file, environ)
         return _checked(keys, server.secret_key_env or str(server.secret_key_file))
+    if settings.store.is_shared():
+        raise SettingsError(
+            "Machines that share a database need the same signing keys: set [server] secret_key_env, or "
+            "secret_key_file. Make a key with `python -c 'import secrets; print(secrets.token_hex())'`."
+        )
     file = Path(settings.store.path).parent / KEY_FILE
     try:
         if not file.exists():

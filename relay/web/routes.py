@@ -5,6 +5,7 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from relay.settings import Role
 from relay.web import (
     address,
     address_echo,
@@ -35,8 +36,18 @@ from relay.web import (
 )
 
 
-def routes(static: Path) -> list[BaseRoute]:
-    signed_in = signin.signed_in
+def routes(static: Path, role: Role = "all") -> list[BaseRoute]:
+    """Those that a process of this role answers."""
+    parts = {
+        "all": (*taking(), *console(static)),
+        "relay": taking(),
+        "console": console(static),
+        "courier": (),
+    }
+    return [*operating(), *parts[role]]
+
+
+def taking() -> list[BaseRoute]:
     return [
         # the snippet's
         Route("/c.js", script.get_script, methods=["GET"]),
@@ -53,16 +64,25 @@ def routes(static: Path) -> list[BaseRoute]:
         # the shop's servers
         Route("/v1/server-events", server_events.post_server_events, methods=["POST"]),
         Route("/graph/{version}/{pixel}/events", graph_ingest.post_graph_events, methods=["POST"]),
-        # the operator's machines
+    ]
+
+
+def operating() -> list[BaseRoute]:
+    return [
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
         Route("/metrics", metrics.get_metrics, methods=["GET"]),
         Route("/openapi.json", openapi.get_openapi, methods=["GET"]),
         Route("/api/address-echo", address_echo.get_address_echo, methods=["GET"]),
+    ]
+
+
+def console(static: Path) -> list[BaseRoute]:
+    signed_in = signin.signed_in
+    return [
         Route("/api/replay", signin.acting(upkeep.post_replay), methods=["POST"]),
         Route("/api/prune", signin.commanded(upkeep.post_prune), methods=["POST"]),
         Route("/api/erase", signin.commanded(upkeep.post_erase), methods=["POST"]),
-        # the console
         Route("/", signed_in(overview.overview_page), methods=["GET"]),
         Route("/api/overview", signed_in(overview.overview_json), methods=["GET"]),
         Route("/sign-in", signin.get_sign_in, methods=["GET"]),

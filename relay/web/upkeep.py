@@ -11,7 +11,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.delivery.courier import Courier
 from relay.errors import StoreError
 from relay.event.outcome import BODY_SENTENCES, BODY_STATUS, Fate
 from relay.event.wire import WireError
@@ -21,6 +20,7 @@ from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
 from relay.web.ingest import read_body
 from relay.web.retention import prune_once
+from relay.web.waking import wake
 
 RETRY_AFTER_SECONDS: Final = "5"
 
@@ -88,8 +88,7 @@ async def post_replay(request: Request) -> Response:
 
     async def work(asked: ReplayAsked) -> Replayed:
         replayed = await replay(request.app.state.store, asked, request.app.state.clock_ms())
-        courier: Courier = request.app.state.courier
-        courier.wake()
+        wake(request)
         return replayed
 
     return await _answer(request, ReplayAsked, work)

@@ -28,6 +28,7 @@ from relay.store.postgres.ended import Later, recounts
 from relay.store.postgres.families import Way, count_ways, way
 from relay.store.postgres.halves import put_completed, read_half
 from relay.store.postgres.issues import note
+from relay.store.postgres.writer import Post
 from relay.store.protocol import IssueSeen
 from relay.store.rules import (
     RANK_OF_STORED,
@@ -100,7 +101,9 @@ SELECT * FROM unnest(
     $9::bytea[], $10::bigint[], $11::bigint[])
 """
 
-KNOWN: Final = "SELECT key, event, visitors FROM dedup WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE"
+KNOWN: Final = (
+    "SELECT key, event, visitors, seen_ms FROM dedup WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE"
+)
 
 # Held: never attempted, and in no courier's hands. Locked, so that no courier takes it while its hold is moved.
 HELD: Final = """
@@ -143,9 +146,8 @@ FACTS: Final = (
 )  # fmt: skip
 
 
-Admitted: TypeAlias = tuple[
-    Admission, OutboxEvent
-]  # the event as it was taken: with what the store alone could tell
+# An event as it was taken, with what the store alone could tell; None: this very post had got here before.
+Admitted: TypeAlias = tuple[Admission | None, OutboxEvent]
 
 
 @dataclass(slots=True)
@@ -165,6 +167,7 @@ class _Known:
     key: bytes
     row_id: int | None
     visitors: bytes
+    seen_ms: int  # when its first post was received
     row: Mapping[str, Any] | None  # None: pruned, or erased
     is_held: bool
     seq: int
@@ -177,11 +180,10 @@ class _Known:
     addresses: tuple[SeenAddress, ...] | None = None  # those of the post that replaced the address
 
 
-async def admit(
-    connection: Connection, posts: Sequence[Sequence[OutboxEvent]], shard: int
-) -> list[list[Admission]]:
+async def admit(connection: Connection, posts: Sequence[Post], shard: int) -> list[list[Admission]]:
     """Take every event of every post, one answer each; a key that comes twice is known the second time."""
-    events = [event for post in posts for event in post]
+    events = [event for post in posts for event in post.events]
+    again = [post.again for post in posts for _ in post.events]
     if not events:
         return [[] for _ in posts]
     numbers = [row["number"] for row in await connection.fetch(NUMBERS, len(events))]
@@ -193,6 +195,9 @@ async def admit(
     rest = [at for at, done in enumerate(admitted) if done is None]
     if rest:
         known = await _know(connection, {events[at].key for at in rest})
+        rest = [
+            at for at in rest if not (again[at] and known[events[at].key].seen_ms == events[at].received_ms)
+        ]
         sides = {events[at].key for at in rest if _is_other_side(known[events[at].key], events[at])}
         for at in rest:
             if events[at].key not in sides:
@@ -203,23 +208,26 @@ async def admit(
         for at in rest:
             if events[at].key in sides:
                 admitted[at] = await _meet_alone(connection, events[at], ways, counts, shard)
-    answers = [each for each in admitted if each is not None]
+    answers = [done or (None, replace(events[at], findings=())) for at, done in enumerate(admitted)]
     await count_ways(connection, ways, shard)
     by_post = list(_by_post(answers, posts))
     await note(connection, _sightings(by_post))
     counts.update(_counts(answers))
     await count_at(connection, counts, shard)
-    return [[answer for answer, _ in post] for post in by_post]
+    return [[answer or Admission.ACCEPTED for answer, _ in post] for post in by_post]
 
 
-def _by_post(answers: Sequence[Admitted], posts: Sequence[Sequence[OutboxEvent]]) -> Iterator[list[Admitted]]:
+def _by_post(answers: Sequence[Admitted], posts: Sequence[Post]) -> Iterator[list[Admitted]]:
     rest = iter(answers)
-    return (list(islice(rest, len(post))) for post in posts)
+    return (list(islice(rest, len(post.events))) for post in posts)
 
 
 def _counts(admitted: Sequence[Admitted]) -> Counter[At]:
     return Counter(
-        (event.received_ms, each) for answer, event in admitted for each in admission_counts(answer, event)
+        (event.received_ms, each)
+        for answer, event in admitted
+        if answer is not None
+        for each in admission_counts(answer, event)
     )
 
 
@@ -305,13 +313,14 @@ async def _know(connection: Connection, keys: set[bytes]) -> dict[bytes, _Known]
     held = {row["event"] for row in await connection.fetch(HELD, row_ids)}
     rows = {row["id"]: row for row in await connection.fetch(STORED, row_ids)}
     known = {}
-    for key, at, visitors in stored:
+    for key, at, visitors, seen_ms in stored:
         row = rows.get(at)
         seq, state = (row["seq"], row["state"]) if row is not None and row["seq"] is not None else (-1, "")
         known[key] = _Known(
             key=key,
             row_id=at,
             visitors=visitors or b"",
+            seen_ms=seen_ms,
             row=row,
             is_held=at in held,
             seq=seq,

@@ -53,6 +53,11 @@ UNAVAILABLE: Final = (
     asyncpg.ReadOnlySQLTransactionError,  # the primary that was
     asyncpg.exceptions.TargetServerAttributeNotMatched,
 )
+MISTAKEN: Final = (  # settings that will not mend themselves
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
 IN_EACH_OTHERS_WAY: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 PAUSE_SECONDS: Final = 0.05
 

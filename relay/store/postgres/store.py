@@ -31,7 +31,7 @@ from relay.store.postgres import (
     senders,
 )
 from relay.store.postgres.counter import count_at
-from relay.store.postgres.database import Connection, Database
+from relay.store.postgres.database import Connection, Database, Unit
 from relay.store.postgres.schema import migrate
 from relay.store.postgres.writer import Post, Writer, refusals
 from relay.store.protocol import (
@@ -127,7 +127,7 @@ class PostgresStore:
         return await self._writer.write(Post(events))
 
     async def count_refused(self, site: str, reason: str, now_ms: int) -> None:
-        await self._writer.write(Post((), (now_ms, Counted(site, "", Topic.REFUSED, reason))))
+        await self._writer.write(Post((), refused=(now_ms, Counted(site, "", Topic.REFUSED, reason))))
 
     async def _commit(self, posts: Sequence[Post]) -> list[list[Admission]]:
         """One transaction for all of them."""
@@ -136,7 +136,7 @@ class PostgresStore:
             self._days = await days.make_days(self._database, wanted)
 
         async def unit(connection: Connection) -> list[list[Admission]]:
-            answers = await admit.admit(connection, [post.events for post in posts], self._shard)
+            answers = await admit.admit(connection, posts, self._shard)
             await count_at(connection, refusals(posts), self._shard)
             return answers
 
@@ -170,7 +170,7 @@ class PostgresStore:
         await self._write(outbox.unpark, pixel=pixel)
 
     async def next_due_ms(self, *, busy: frozenset[str]) -> int | None:
-        return await self._database.read(partial(outbox.next_due_ms, busy=busy))
+        return await self._read(partial(outbox.next_due_ms, busy=busy))
 
     async def clock_stepped(self, *, expected_ms: int, now_ms: int) -> None:
         await self._write(outbox.clock_stepped, expected_ms=expected_ms, now_ms=now_ms)
@@ -216,41 +216,41 @@ class PostgresStore:
             after = next_after
 
     async def find(self, event_id: str) -> list[StoredReceipt]:
-        return await self._database.read(partial(receipts.find, event_id=event_id, now_ms=self._clock_ms()))
+        return await self._read(partial(receipts.find, event_id=event_id, now_ms=self._clock_ms()))
 
     async def recent(self, filters: Filters) -> list[EventRow]:
-        return await self._database.read(partial(receipts.recent, filters=filters, now_ms=self._clock_ms()))
+        return await self._read(partial(receipts.recent, filters=filters, now_ms=self._clock_ms()))
 
     async def event_names(self) -> list[str]:
-        return await self._database.read(receipts.event_names)
+        return await self._read(receipts.event_names)
 
     async def families(self, *, since_ms: int, site: str | None = None) -> list[FamilyCount]:
-        return await self._database.read(partial(families.families, since_ms=since_ms, site=site))
+        return await self._read(partial(families.families, since_ms=since_ms, site=site))
 
     async def counts(
         self, what: Topic, *, step_ms: int, since_ms: int, site: str | None = None
     ) -> list[Counts]:
         query = partial(counter.counts, what=what, step_ms=step_ms, since_ms=since_ms, site=site)
-        return await self._database.read(query)
+        return await self._read(query)
 
     async def mark(self, kind: MarkKind, subject: str, detail: str, *, now_ms: int) -> None:
         await self._write(marks.mark, kind=kind, subject=subject, detail=detail, now_ms=now_ms)
 
     async def marks(self, *, since_ms: int) -> list[Mark]:
-        return await self._database.read(partial(marks.marks, since_ms=since_ms))
+        return await self._read(partial(marks.marks, since_ms=since_ms))
 
     async def latest(self, *, site: str | None = None, limit: int) -> list[StoredReceipt]:
         query = partial(receipts.latest, site=site, limit=limit, now_ms=self._clock_ms())
-        return await self._database.read(query)
+        return await self._read(query)
 
     async def orders(self, keys: Sequence[bytes]) -> list[str]:
-        return await self._database.read(partial(receipts.orders, keys=keys))
+        return await self._read(partial(receipts.orders, keys=keys))
 
     async def backlog(self) -> list[Backlog]:
-        return await self._database.read(outbox.backlog)
+        return await self._read(outbox.backlog)
 
     async def attempts(self, *, limit: int) -> list[PixelAttempt]:
-        return await self._database.read(partial(receipts.attempts, limit=limit))
+        return await self._read(partial(receipts.attempts, limit=limit))
 
     async def note(self, seen: IssueSeen, *, now_ms: int) -> None:
         await self._write(issues.note_one, seen=seen, now_ms=now_ms)
@@ -259,25 +259,25 @@ class PostgresStore:
         return await self._write(issues.resolve, issue=issue, now_ms=now_ms)
 
     async def parked(self) -> list[PixelState]:
-        return await self._database.read(receipts.parked)
+        return await self._read(receipts.parked)
 
     async def totals(self) -> Totals:
-        return await self._database.read(receipts.totals)
+        return await self._read(receipts.totals)
 
     async def issues(self) -> list[Issue]:
-        return await self._database.read(issues.issues)
+        return await self._read(issues.issues)
 
     async def note_senders(self, site: str, seen: Sequence[Sighting], now_ms: int) -> None:
         await self._write(senders.note_senders, site=site, seen=seen, now_ms=now_ms)
 
     async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
-        return await self._database.read(partial(senders.senders, since_ms=since_ms, site=site))
+        return await self._read(partial(senders.senders, since_ms=since_ms, site=site))
 
     async def keep_quality(self, records: Sequence[QualityRecord]) -> None:
         await self._write(quality.keep_quality, records=records)
 
     async def quality(self, *, since_ms: int) -> list[QualityRecord]:
-        return await self._database.read(partial(quality.quality, since_ms=since_ms))
+        return await self._read(partial(quality.quality, since_ms=since_ms))
 
     async def prune(
         self,
@@ -381,6 +381,13 @@ class PostgresStore:
             return True
         except StoreError:
             return False
+
+    def spilled(self) -> int:
+        """As promised: none; what cannot be committed is not taken."""
+        return 0
+
+    async def _read(self, query: Unit[T]) -> T:
+        return await self._database.read(query)
 
     async def _write(self, work: Callable[..., Awaitable[T]], **arguments: Any) -> T:
         return await self._database.write(partial(work, **arguments))

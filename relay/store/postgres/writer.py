@@ -24,13 +24,15 @@ class Post:
     """What one caller wants written: events of a post, or a count of something refused."""
 
     events: Sequence[OutboxEvent]
+    again: bool = False  # it may have been admitted before, and then is no duplicate
     refused: At | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
     post: Post
     answer: asyncio.Future[list[Admission]]
+    is_withdrawn: bool = False  # its caller went elsewhere with it
 
 
 Commit = Callable[[Sequence[Post]], Awaitable[list[list[Admission]]]]
@@ -51,14 +53,24 @@ class Writer:
         """Posts that no transaction has taken yet."""
         return len(self._inbox)
 
-    async def write(self, post: Post) -> list[Admission]:
-        """Write and commit the post. A caller that is cancelled does not stop its write."""
+    async def write(self, post: Post, *, seconds: float | None = None) -> list[Admission]:
+        """Write and commit the post. A caller that is cancelled does not stop its write.
+
+        Raises StoreUnavailable after the seconds; the post may be committed all the same.
+        """
         if self._closed:
             raise StoreError("The store is closed.")
-        answer: asyncio.Future[list[Admission]] = asyncio.get_running_loop().create_future()
-        self._inbox.append(_Waiting(post, answer))
+        waiting = _Waiting(post, asyncio.get_running_loop().create_future())
+        self._inbox.append(waiting)
         self._filled.set()
-        return await answer
+        done, _ = await asyncio.wait([waiting.answer], timeout=seconds)
+        if not done:
+            waiting.is_withdrawn = True
+            waiting.answer.cancel()
+            raise StoreUnavailable(
+                "The database takes too long. Look for locks, a slow disk or a lost standby."
+            )
+        return waiting.answer.result()
 
     async def close(self) -> None:
         """Commit everything that waits, then end."""
@@ -80,8 +92,10 @@ class Writer:
         group: list[_Waiting] = []
         events = 0
         while self._inbox and events < GROUP_MAX:
-            group.append(self._inbox.popleft())
-            events += max(1, len(group[-1].post.events))
+            waiting = self._inbox.popleft()
+            if not waiting.is_withdrawn:
+                group.append(waiting)
+                events += max(1, len(waiting.post.events))
         return group
 
     async def _write(self, group: Sequence[_Waiting]) -> None:

@@ -78,15 +78,28 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             f"Counterfoil needs SQLite 3.37 or newer; this Python brings {sqlite3.sqlite_version}. "
             "Use another build of Python."
         )
+    connection = connect_plain(path)
+    try:
+        scripts = migrations()
+        if 0 < version_of(connection) < len(scripts):
+            back_up(connection, path)
+        migrate(connection, scripts)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise explain(error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_plain(path: Path) -> sqlite3.Connection:
+    """A connection that writes durably, to whatever tables there are."""
     connection = _connect(path)
     try:
         _use_wal(connection, path)
         for pragma in WRITER_PRAGMAS:
             connection.execute(pragma)
-        scripts = migrations()
-        if 0 < version_of(connection) < len(scripts):
-            back_up(connection, path)
-        migrate(connection, scripts)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise explain(error) from error

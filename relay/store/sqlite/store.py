@@ -321,6 +321,10 @@ class SqliteStore:
         """As promised. Posts wait meanwhile, about as long as a copy of the file takes."""
         await self._writer.alone(lambda _: rewrite(self._file.path))
 
+    def spilled(self) -> int:
+        """As promised: there is nothing but the file."""
+        return 0
+
     async def ready(self) -> bool:
         """As promised: a small write was committed just now, and a large one would find room."""
         try:
