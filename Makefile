@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --extra postgres --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo setup dev test check e2e browser postgres js lock bench screenshots soak fuzz clean
+.PHONY: help demo setup dev test check e2e browser postgres js lock docs bench screenshots soak fuzz clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -71,6 +71,9 @@ lock: dev  ## renew requirements/*.txt from pyproject.toml
 	$(UV_COMPILE) --extra browser --extra otel --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(UV_COMPILE) --extra browser --extra otel --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
+docs: dev  ## the documentation as a site, in site/; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: dev  ## the measured claims, as ratios in one run
 	$(BIN)/python -m bench
 
@@ -91,4 +94,4 @@ fuzz: $(VENV)/.fuzz-ready  ## over a million made-up inputs to every parser and 
 	$(BIN)/python -m bench.fuzz
 
 clean:  ## remove what make has made
-	rm -rf $(VENV) node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis counterfoil-data test-output
+	rm -rf $(VENV) node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis counterfoil-data test-output site

@@ -31,10 +31,31 @@ async def take_all() -> None:
                 await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
                 await show_receipt(page, sandbox, event_id)
                 await page.screenshot(path=IMAGES / f"{name}.png")
+            await show_console(browser, sandbox)
             page = await browser.new_page(viewport={"width": DESKTOP[0], "height": 520})
             await page.goto(sandbox.links.meta)
             await page.screenshot(path=IMAGES / "twin.png")
             await browser.close()
+
+
+async def show_console(browser: Browser, sandbox: Sandbox) -> None:
+    """The pages of the console that the documentation's tasks point at, after a few visitors."""
+    for number in range(3):  # each with cookies of its own
+        visitor = await browser.new_context()
+        page = await visitor.new_page()
+        await page.goto(f"{sandbox.shop}/{'?fbclid=IwAR2example' * (number == 0)}")
+        await page.wait_for_function("window.fbq && !!window.fbq.callMethod && !window.counterfoil.q")
+        await page.evaluate("counterfoil('track', 'Lead', {}, {eventID: 'frozen-by-a-cache'})")
+        await page.wait_for_load_state("networkidle")
+        await visitor.close()
+    page = await browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
+    await page.goto(sandbox.sign_in_link())
+    await page.wait_for_url(f"{sandbox.links.relay}/")
+    await page.goto(f"{sandbox.links.relay}/quality")
+    await page.get_by_role("button", name="Ask").click()
+    for name in ("overview", "addresses", "delivery", "issues", "quality", "radar"):
+        await page.goto(f"{sandbox.links.relay}/{'' if name == 'overview' else name}")
+        await page.screenshot(path=IMAGES / f"{name}.png")
 
 
 async def buy(browser: Browser, sandbox: Sandbox) -> str:
@@ -56,7 +77,7 @@ async def show_receipt(page: Page, sandbox: Sandbox, event_id: str) -> None:
 
 def main() -> int:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    asyncio.run(asyncio.wait_for(take_all(), timeout=60))
+    asyncio.run(asyncio.wait_for(take_all(), timeout=120))
     print("\n".join(str(image.relative_to(IMAGES.parent.parent)) for image in sorted(IMAGES.glob("*.png"))))
     return 0
 

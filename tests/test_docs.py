@@ -285,6 +285,27 @@ def test_every_link_between_the_pages_leads_somewhere(file: Path) -> None:
         assert "://" in target or (DOCS / target).exists(), target
 
 
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_every_page_is_in_the_sites_menu(file: Path) -> None:
+    assert re.search(rf"[\[ ]{re.escape(file.name)}[,\]]", (DOCS.parent / "mkdocs.yml").read_text("utf-8"))
+
+
+INTEGRATIONS = sorted((DOCS.parent / "integrations").glob("*/README.md"))
+
+
+@pytest.mark.parametrize("file", INTEGRATIONS, ids=lambda file: file.parent.name)
+def test_every_integration_is_listed_and_its_page_leads_somewhere_and_names_tests_that_exist(
+    file: Path,
+) -> None:
+    text = file.read_text("utf-8")
+    assert f"../integrations/{file.parent.name}/README.md" in page("integrations")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert "://" in target or (file.parent / target).exists(), target
+    tests = re.findall(r"`((?:tests|e2e)/[^`]+)`", text.partition("Tested:")[2])
+    assert tests
+    assert all((DOCS.parent / test).exists() for test in tests)
+
+
 @pytest.mark.parametrize("sender", SENDERS, ids=lambda sender: sender.id)
 def test_every_sender_is_documented_with_how_to_turn_it_off(sender: Sender) -> None:
     (row,) = [row for row in rows("radar") if row[0] == f"`{sender.id}`"]
