@@ -287,7 +287,8 @@ def test_every_link_between_the_pages_leads_somewhere(file: Path) -> None:
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
 def test_every_page_is_in_the_sites_menu(file: Path) -> None:
-    assert re.search(rf"[\[ ]{re.escape(file.name)}[,\]]", (DOCS.parent / "mkdocs.yml").read_text("utf-8"))
+    menu = (DOCS.parent / "mkdocs.yml").read_text("utf-8")
+    assert re.search(rf"[\[ ]{re.escape(file.name)}[,\]]", menu), f"add {file.name} to nav in mkdocs.yml"
 
 
 INTEGRATIONS = sorted((DOCS.parent / "integrations").glob("*/README.md"))
