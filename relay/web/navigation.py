@@ -20,6 +20,8 @@ MENU: Final = (
     Group(
         "Understand",
         (
+            Entry("/dedup", "Dedup"),
+            Entry("/match-keys", "Match keys"),
             Entry("/addresses", "Addresses"),
             Entry("/radar", "Radar"),
             Entry("/quality", "Quality"),
@@ -28,6 +30,11 @@ MENU: Final = (
     ),
     Group(
         "Keep going",
-        (Entry("/delivery", "Delivery"), Entry("/issues", "Issues"), Entry("/settings", "Settings")),
+        (
+            Entry("/issues", "Issues"),
+            Entry("/delivery", "Delivery"),
+            Entry("/setup", "Set-up"),
+            Entry("/settings", "Settings"),
+        ),
     ),
 )

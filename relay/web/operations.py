@@ -14,6 +14,7 @@ from relay.settings import SiteKey
 from relay.web.address import NONCE, AddressToken
 from relay.web.address_echo import AddressEcho
 from relay.web.addresses import AddressReport
+from relay.web.dedup import DedupReport
 from relay.web.delivery import DEAD, Delivery
 from relay.web.graph_ingest import VERSION
 from relay.web.health import NOT_READY, Health
@@ -21,6 +22,7 @@ from relay.web.in_force import SettingsInForce
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
 from relay.web.live import LiveRows
+from relay.web.match_keys import MatchKeyReport
 from relay.web.metrics import REASON as METRICS_KEY
 from relay.web.operation import (
     FORM,
@@ -53,6 +55,7 @@ from relay.web.receipts import MAX_ROWS, PAGE_ROWS, WAITING, ReceiptList
 from relay.web.scope import RANGES, USUAL
 from relay.web.segment_operations import segment_operations
 from relay.web.server_events import ServerAnswer
+from relay.web.setup import Setup
 from relay.web.shadow import ShadowReport
 from relay.web.upkeep import EraseAsked, ErasedEvents, PruneAsked, Pruned, ReplayAsked, Replayed
 
@@ -473,6 +476,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         needs="session",
     ),
     view("/api/live", "The newest events.", LiveRows, *SCOPE, errors=BAD_FILTER),
+    page("/dedup", "How far apart the halves were, and what keeps them apart.", *SCOPE, errors=BAD_FILTER),
+    view("/api/dedup", "How far apart the halves were.", DedupReport, *SCOPE, errors=BAD_FILTER),
+    page("/match-keys", "Which events carry which match keys.", *SCOPE, errors=BAD_FILTER),
+    view(
+        "/api/match-keys", "Which events carry which match keys.", MatchKeyReport, *SCOPE, errors=BAD_FILTER
+    ),
+    page("/setup", "The next step until the first pair.", SCOPE[0], errors=BAD_FILTER),
+    view("/api/setup", "The next step until the first pair.", Setup, SCOPE[0], errors=BAD_FILTER),
     page(
         "/delivery", "What waits, the calls to Graph, and what ended without Meta.", *SCOPE, errors=BAD_FILTER
     ),

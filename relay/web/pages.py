@@ -26,7 +26,7 @@ def open_pages(templates: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for word in (words.iso, words.clock, words.day, gap, receipt_path):
+    for word in (words.iso, words.clock, words.day, words.code, gap, receipt_path):
         pages.filters[word.__name__] = word
     pages.globals |= {"version": __version__, "menu": MENU, "ranges": RANGES}
     return pages
