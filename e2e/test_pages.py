@@ -78,6 +78,7 @@ def pages(sandbox: Sandbox, visitor: BrowserContext) -> dict[str, str]:
         "addresses": f"{console}/addresses",
         "radar": f"{console}/radar",
         "quality": f"{console}/quality",
+        "mapping": f"{console}/mapping",
         "settings": f"{console}/settings",
         "issues": f"{console}/issues",
         "no such receipt": f"{console}/receipts/none",

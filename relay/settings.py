@@ -10,12 +10,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
+import iso4217
 import msgspec
 
 from relay.locations import check_database, check_origin, check_proxy, check_url
 
 GRAPH_URL: Final = "https://graph.facebook.com"
 EVERY_EVENT: Final = "*"  # in place of an event's name: the rules of every name that has none of its own
+
+CURRENCIES: Final = frozenset(currency.code for currency in iso4217.Currency)
+EVENT_NAME_MAX: Final = 50  # Meta's
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -474,6 +478,14 @@ class EventMapping(Section, frozen=True):
     data_processing_options_state: Annotated[
         int, msgspec.Meta(description="Meta's number of the state; 0: by the visitor's address.", ge=0)
     ] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.purchase_currency is not None and self.purchase_currency not in CURRENCIES:
+            raise ValueError(f"purchase_currency {self.purchase_currency} is no ISO 4217 code")
+        for name in (*self.events.values(), self.page, self.identify, self.screen):
+            if len(name) > EVENT_NAME_MAX:
+                raise ValueError(f"{name} is longer than the {EVENT_NAME_MAX} characters that Meta takes")
 
 
 class Site(Section, frozen=True):

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -313,3 +314,22 @@ def test_no_origin_breaks_the_loader(origin: str) -> None:
     else:
         with pytest.raises(SettingsError, match=r"\$\.site\[0\]"):
             load_settings(None, {}, document)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "named"),
+    [
+        ({"purchase_currency": "XYZ"}, "XYZ"),
+        ({"purchase_currency": "usd"}, "purchase_currency"),
+        ({"events": {"Signed Up": "x" * 51}}, "50 characters"),
+        ({"identify": "x" * 51}, "50 characters"),
+        ({"data_processing_options": ["LDO"]}, "data_processing_options"),
+        ({"evnts": {}}, "events"),
+    ],
+)
+def test_a_mapping_that_meta_would_refuse_is_refused_at_the_start(
+    mapping: dict[str, Any], named: str
+) -> None:
+    site = {"key": "shop", "origins": ["https://shop.example"], "pixels": [{"id": "1"}], "mapping": mapping}
+    with pytest.raises(SettingsError, match=named):
+        load_settings(None, {}, {"site": [site]})

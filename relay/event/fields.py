@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import iso4217
 import msgspec
 
 from relay.event.normalise import USER_DATA_KEYS
 from relay.event.outcome import Refusal
 from relay.event.records import Json
+from relay.settings import CURRENCIES
+from relay.settings import EVENT_NAME_MAX as EVENT_NAME_MAX
 
 # Meta's own ids of a person, and those of its other products; never hashed.
 USER_ID_KEYS: Final = (
@@ -41,7 +42,6 @@ EXTRA_KEYS: Final = (
 )
 
 DEPTH_MAX: Final = 16  # of custom_data; Meta's own structures go three levels down
-EVENT_NAME_MAX: Final = 50
 EVENT_ID_MAX: Final = 200
 URL_MAX: Final = 4_096
 TEXT_MAX: Final = 1_024
@@ -50,7 +50,6 @@ USER_DATA_VALUES_MAX: Final = 20
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
-_CURRENCIES: Final = frozenset(currency.code for currency in iso4217.Currency)
 _INT_EXACT_MAX: Final = 2**53  # beyond it a receiver that reads numbers as doubles gets another one
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -166,7 +165,7 @@ def _value(raw: object) -> int | float:
 
 def _currency(raw: object) -> str:
     code = raw.strip().upper() if isinstance(raw, str) else ""
-    if code not in _CURRENCIES:
+    if code not in CURRENCIES:
         raise RefusedError(Refusal.INVALID_CURRENCY)
     return code
 

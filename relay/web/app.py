@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -20,6 +21,7 @@ from relay.delivery.courier import SLEEP_MAX_MS, Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.delivery.quality import QualityPoll
 from relay.errors import SettingsError, StoreError
+from relay.event.mapping_preview import MappedMessage
 from relay.loading import Sources, read_token
 from relay.metrics import Metrics
 from relay.origins import in_force
@@ -30,6 +32,7 @@ from relay.web.headers import SecurityHeaders
 from relay.web.keys import conversion_keys, metrics_keys, signing_keys, write_keys
 from relay.web.live import Feed
 from relay.web.loads import LoadLog
+from relay.web.mapping import RECENT_MAX
 from relay.web.marks import note_marks
 from relay.web.pages import open_pages
 from relay.web.rates import Rates
@@ -87,6 +90,7 @@ def create_app(
     app.state.sign_in = open_sign_in(settings, environ)
     app.state.signing_keys = signing_keys(settings, environ)
     app.state.conversion_keys = conversion_keys(settings, environ)
+    app.state.recent_messages = deque[MappedMessage](maxlen=RECENT_MAX)
     app.state.write_keys = write_keys(settings, environ)
     app.state.rates = Rates(settings.limits, len(settings.site), lambda: steady_ms() / 1_000)
     app.state.loads = LoadLog(settings.site)

@@ -26,6 +26,7 @@ MENU: Final = (
             Entry("/radar", "Radar"),
             Entry("/quality", "Quality"),
             Entry("/shadow", "Shadow"),
+            Entry("/mapping", "Mapping"),
         ),
     ),
     Group(

@@ -22,6 +22,7 @@ from relay.web.in_force import SettingsInForce
 from relay.web.ingest import CONTENT_TYPES, Answer
 from relay.web.issues import IssueList
 from relay.web.live import LiveRows
+from relay.web.mapping import MappingReport
 from relay.web.match_keys import MatchKeyReport
 from relay.web.metrics import REASON as METRICS_KEY
 from relay.web.operation import (
@@ -524,6 +525,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     page("/radar", "Who else sends Meta events.", *SCOPE, errors=BAD_FILTER),
     view("/api/radar", "Who else sends Meta events.", RadarReport, *SCOPE, errors=BAD_FILTER),
+    page("/mapping", "What became of recent messages in Segment's format.", *SCOPE, errors=BAD_FILTER),
+    view("/api/mapping", "The same.", MappingReport, *SCOPE, errors=BAD_FILTER),
     page("/quality", "What Meta says of the events.", *SCOPE, errors=BAD_FILTER),
     Operation(
         method="post",

@@ -19,6 +19,7 @@ from relay.errors import StoreError
 from relay.event.enrich import connection_address, outbox_key
 from relay.event.enrich_server import enrich_server
 from relay.event.fields import Refused
+from relay.event.mapping_preview import preview
 from relay.event.outcome import (
     BODY_SENTENCES,
     BODY_STATUS,
@@ -46,6 +47,7 @@ from relay.web.ingest import (
     request_facts,
     summary,
 )
+from relay.web.mapping import RECENT_MAX
 from relay.web.origin import allow, is_allowed, origin_of
 from relay.web.rates import Limited, Rates
 from relay.web.server_events import site_of_key, take_address
@@ -141,6 +143,10 @@ async def _take(request: Request, call: str) -> Response:
 async def _admit(request: Request, source: Source, batch: Batch, facts: RequestFacts) -> Response:
     """Commit what is good in one transaction, and say what was not and why."""
     outcomes = [_outcome(request, source, message, batch.sent_at, facts) for message in batch.messages]
+    request.app.state.recent_messages.extend(
+        preview(message, outcome, site=source.site.key, received_ms=facts.received_ms)
+        for message, outcome in zip(batch.messages[-RECENT_MAX:], outcomes[-RECENT_MAX:], strict=True)
+    )
     rows = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     admissions = await admit_rows(request, rows)

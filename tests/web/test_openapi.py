@@ -187,6 +187,8 @@ SIGNED_IN = [
     ("/api/quality", "/api/quality", 200),
     ("/radar", "/radar", 200),
     ("/api/radar?range=7d", "/api/radar", 200),
+    ("/mapping", "/mapping", 200),
+    ("/api/mapping?site=x", "/api/mapping", 200),
     ("/issues", "/issues", 200),
     ("/api/issues", "/api/issues", 200),
 ]
