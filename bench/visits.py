@@ -2,9 +2,9 @@
 
 A visit is a fresh browser context with a network latency of its own. It buys once, in one of many ways: by the
 snippet's own call or the page's `fbq`, on a page whose tag stands before or after Meta's base code, with a
-connection to Meta that is warm or cold, a Pixel request that fits into an image or needs a form, a Pixel or
-script that is blocked; and it stays, follows a link after a while, or closes the tab. Holds are a third of the
-defaults.
+connection to Meta that is warm or cold, a Pixel request that fits into an image or needs a form, a Pixel, script
+or configuration that is blocked; and it stays, follows a link after a while, or closes the tab. Holds are a third
+of the defaults.
 """
 
 import asyncio
@@ -19,12 +19,14 @@ import msgspec
 from playwright.async_api import Browser, Page, async_playwright
 
 from bench.tally import Tally
-from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, Json, Lab, open_lab
+from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, Json, Lab, Posts, open_lab
 from relay.sandbox.browser import find_chromium
 from relay.settings import Delivery
 
 HOLDS: Final = Delivery(hold_pending_seconds=7, hold_undispatched_seconds=10)
 AT_ONCE: Final = 6
+TOLD_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 0.1
 LONG: Final = "x" * 2_400  # makes the Pixel's address too long for an image
 
 
@@ -43,6 +45,13 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     next_page_has_snippet: bool
 
 
+class Delay(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an event whose Pixel request was answered."""
+
+    round_trip_ms: int  # the Pixel's request and its answer
+    to_relay_ms: int  # from then on until the relay has the post
+
+
 def draw_visit(number: int, rng: random.Random) -> Visit:
     return Visit(
         event_id=f"visit-{number}",
@@ -51,14 +60,14 @@ def draw_visit(number: int, rng: random.Random) -> Visit:
         by_fbq=rng.random() < 0.4,
         warm=rng.random() < 0.5,
         long=rng.random() < 0.2,
-        blocked=rng.choice(("", "", "", "", "/tr/", "fbevents.js")),
+        blocked=rng.choice(("", "", "", "", "", "/tr/", "fbevents.js", "signals/config")),
         leave=rng.choice(("stay", "link", "link", "close")),
         leave_after_ms=rng.choice((0, 0, 50, 300, 600)),
         next_page_has_snippet=rng.random() < 0.7,
     )
 
 
-async def play(browser: Browser, lab: Lab, visit: Visit) -> None:
+async def play(browser: Browser, lab: Lab, posts: Posts, visit: Visit) -> None:
     context = await browser.new_context()
     page = await context.new_page()
     devtools = await context.new_cdp_session(page)
@@ -77,7 +86,16 @@ async def play(browser: Browser, lab: Lab, visit: Visit) -> None:
     if visit.blocked != "fbevents.js":
         await page.wait_for_function("!!window.fbq.callMethod")
     await buy_and_leave(page, visit)
+    await told(posts, visit)
     await context.close()
+
+
+async def told(posts: Posts, visit: Visit) -> None:
+    """Wait for the post, for a while: with a context Chromium ends what is still under way; no closed tab does that."""
+    for _ in range(round(TOLD_SECONDS / LOOK_SECONDS)):
+        if posts.told(visit.event_id):
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def shop_page(lab: Lab, visit: Visit) -> str:
@@ -105,8 +123,8 @@ async def buy_and_leave(page: Page, visit: Visit) -> None:
     await page.close(run_before_unload=True)
 
 
-def judge(lab: Lab, visits: list[Visit]) -> tuple[dict[str, Tally], Counter[str], list[int]]:
-    """The figures, the browser states reached, and the delays from settlement to the relay's receipt."""
+def judge(lab: Lab, visits: list[Visit]) -> tuple[dict[str, Tally], Counter[str], list[Delay]]:
+    """The figures, the browser states reached, and the times of the events that are known to be sent."""
     state = lab.meta()
     halves = {
         half: [e for e in state[half] if e["event_name"] == "Purchase"] for half in ("browser", "server")
@@ -115,7 +133,7 @@ def judge(lab: Lab, visits: list[Visit]) -> tuple[dict[str, Tally], Counter[str]
     sends = Counter(e["event_id"] for e in halves["server"])
     tallies: dict[str, Tally] = {}
     states: Counter[str] = Counter()
-    delays_ms: list[int] = []
+    delays: list[Delay] = []
     for visit in visits:
         tally = tallies.setdefault(visit.leave, Tally())
         browser, server = by_id["browser"].get(visit.event_id), by_id["server"].get(visit.event_id)
@@ -129,8 +147,13 @@ def judge(lab: Lab, visits: list[Visit]) -> tuple[dict[str, Tally], Counter[str]
             leg = lab.receipt(visit.event_id)["receipts"][0]["browser"]
             states[f"{leg['state']}/{leg['evidence']}"] += 1
             if leg["state"] == "sent" and leg["settled_ms"]:
-                delays_ms.append(leg["reported_ms"] - leg["settled_ms"])
-    return tallies, states, delays_ms
+                delays.append(
+                    Delay(
+                        round_trip_ms=leg["settled_ms"] - leg["dispatched_ms"],
+                        to_relay_ms=leg["reported_ms"] - leg["settled_ms"],
+                    )
+                )
+    return tallies, states, delays
 
 
 def counts_once(lab: Lab, event_id: str) -> bool:
@@ -139,12 +162,13 @@ def counts_once(lab: Lab, event_id: str) -> bool:
 
 
 async def play_all(lab: Lab, visits: list[Visit], failures: list[str]) -> None:
+    posts = Posts(lab)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(browser: Browser, visit: Visit) -> None:
         async with slots:
             try:
-                await play(browser, lab, visit)
+                await play(browser, lab, posts, visit)
             except Exception as error:
                 failures.append(f"{visit}: {error}")
 
@@ -169,18 +193,20 @@ def run(trials: int, seed: int) -> tuple[dict[str, Tally], str, list[str]]:
     with tempfile.TemporaryDirectory() as folder, open_lab(Path(folder), delivery=HOLDS) as lab:
         asyncio.run(play_all(lab, visits, failures))
         drained(lab, trials)
-        tallies, states, delays_ms = judge(lab, visits)
-    return tallies, report(states, delays_ms), failures
+        tallies, states, delays = judge(lab, visits)
+    return tallies, report(states, delays), failures
 
 
-def report(states: Counter[str], delays_ms: list[int]) -> str:
-    lines = ["", "browser legs as last reported:"]
-    lines += [f"  {state:<28}{number:>6}" for state, number in states.most_common()]
-    if delays_ms:
-        delays_ms.sort()
-        p50, p95 = (delays_ms[int((len(delays_ms) - 1) * share)] for share in (0.5, 0.95))
-        lines += [
-            "",
-            f"settlement of the Pixel → post at the relay: p50 {p50} ms, p95 {p95} ms (latencies 0 to 150 ms)",
-        ]
+def report(states: Counter[str], delays: list[Delay]) -> str:
+    lines = ["", f"{'browser leg, as last reported':<34}{'visits':>6}"]
+    lines += [f"{state:<34}{number:>6}" for state, number in states.most_common()]
+    if delays:
+        lines += ["", f"{'milliseconds (latency 0 to 150)':<34}{'p50':>6}{'p95':>6}"]
+        for name, times in (
+            ("the Pixel's round trip", [delay.round_trip_ms for delay in delays]),
+            ("from its answer to the relay", [delay.to_relay_ms for delay in delays]),
+        ):
+            times.sort()
+            p50, p95 = (times[int((len(times) - 1) * share)] for share in (0.5, 0.95))
+            lines.append(f"{name:<34}{p50:>6}{p95:>6}")
     return "\n".join(lines)

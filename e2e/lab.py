@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 import trustme
 import uvicorn
 from playwright.sync_api import Page
@@ -328,6 +329,33 @@ class Lab:
         return wait_until(enough, f"{number} server event(s) {event_name} at Meta", seconds=seconds)
 
 
+class Posts:
+    """In front of the relay: every event that a page posted, in order."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.events: list[Json] = []
+        self._relay = lab.gate.app
+        lab.gate.app = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+
+        async def listen() -> Message:
+            nonlocal body
+            message = await receive()
+            body += message.get("body", b"")
+            return message
+
+        await self._relay(scope, listen, send)
+        if scope["type"] == "http" and scope["path"] == "/v1/events" and scope["method"] == "POST":
+            self.events += msgspec.json.decode(body)["events"]
+
+    def told(self, event_id: str = "lead-1") -> list[str]:
+        """What was said of one event, in order, as state/evidence."""
+        legs = [event["pixel"] for event in self.events if event["event_id"] == event_id]
+        return [f"{leg['state']}/{leg['evidence']}" for leg in legs]
+
+
 @contextmanager
 def open_lab(
     folder: Path, *, delivery: Delivery | None = None, pixels: tuple[str, ...] = (PIXEL,), **site: Any
@@ -350,6 +378,7 @@ __all__ = [
     "USER_AGENT",
     "Json",
     "Lab",
+    "Posts",
     "Served",
     "open_lab",
     "wait_for",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from e2e.firefox import Firefox, find_firefox, open_firefox
-from e2e.lab import Lab, wait_until
-from e2e.test_snippet_states import LEAD, Posts
+from e2e.lab import Lab, Posts, wait_until
+from e2e.test_snippet_states import LEAD
 
 FOUND = find_firefox()
 pytestmark = pytest.mark.skipif(

@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page
 from playwright.sync_api import Error as PlaywrightError
 
-from e2e.lab import Lab, wait_for, wait_until
-from e2e.test_snippet_states import LEAD, Posts, loaded, open_shop
+from e2e.lab import Lab, Posts, wait_for, wait_until
+from e2e.test_snippet_states import LEAD, loaded, open_shop
 
 REVOKE = "fbq('consent','revoke')"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
-from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, Lab, wait_for, wait_until
-from e2e.test_snippet_states import LEAD, Posts, loaded, open_shop
+from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, Lab, Posts, wait_for, wait_until
+from e2e.test_snippet_states import LEAD, loaded, open_shop
 from relay.sandbox.browser import find_chromium
 
 DAY_SECONDS = 86400

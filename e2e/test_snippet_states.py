@@ -4,41 +4,12 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
-import msgspec
 import pytest
 from playwright.sync_api import CDPSession, Page
-from starlette.types import Message, Receive, Scope, Send
 
-from e2e.lab import PIXEL, Json, Lab, wait_for
+from e2e.lab import PIXEL, Lab, Posts, wait_for
 
 LEAD = "counterfoil('track','Lead',{},{eventID:'lead-1'})"
-
-
-class Posts:
-    """In front of the relay: every event that a page posted, in order."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.events: list[Json] = []
-        self._relay = lab.gate.app
-        lab.gate.app = self
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-
-        async def listen() -> Message:
-            nonlocal body
-            message = await receive()
-            body += message.get("body", b"")
-            return message
-
-        await self._relay(scope, listen, send)
-        if scope["type"] == "http" and scope["path"] == "/v1/events" and scope["method"] == "POST":
-            self.events += msgspec.json.decode(body)["events"]
-
-    def told(self, event_id: str = "lead-1") -> list[str]:
-        """What was said of one event, in order, as state/evidence."""
-        legs = [event["pixel"] for event in self.events if event["event_id"] == event_id]
-        return [f"{leg['state']}/{leg['evidence']}" for leg in legs]
 
 
 @pytest.fixture

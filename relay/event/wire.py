@@ -198,11 +198,18 @@ def _pixel_report(raw: object, age_ms: int) -> PixelReport:
     return PixelReport(
         state=state,
         evidence=evidence,
-        transport=member_of(Transport, members.get("transport")) or Transport.UNKNOWN,
+        transport=_transport(members.get("transport"), was_dispatched=dispatched_ms is not None),
         dispatched_after_ms=dispatched_ms,
         settled_after_ms=settled_ms,
         seen=_pixel_seen(members.get("seen")),
     )
+
+
+def _transport(raw: object, *, was_dispatched: bool) -> Transport:
+    """A report of a request that never left need not name any."""
+    if raw is None and not was_dispatched:
+        return Transport.NONE
+    return member_of(Transport, raw) or Transport.UNKNOWN
 
 
 def _pixel_seen(raw: object) -> PixelSeen | None:

@@ -61,10 +61,10 @@ const bundle = async (entry, options) => {
   return /** @type {import('esbuild').OutputFile[]} */ (outputFiles)[0].text;
 };
 
-/** Our modules have no getters of their own, and give no symbols to String(). @param {string} code @param {boolean} isModule */
+/** Reading a property changes nothing in our modules, and 1 does for true. @param {string} code @param {boolean} isModule */
 const squeeze = async (code, isModule) => {
-  const unsafe = { unsafe: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true };
-  const options = { ecma: /** @type {const} */ (2020), module: true, compress: { passes: 3, ...unsafe } };
+  const compress = { passes: 3, pure_getters: true, booleans_as_integers: !isModule };
+  const options = { ecma: /** @type {const} */ (2020), module: true, compress };
   const { code: small } = await minify(code, options);
   return Buffer.from(isModule ? `${small}\n` : `(()=>{${small}})()\n`);
 };

@@ -180,6 +180,11 @@ def test_a_transport_that_this_relay_does_not_know_is_unknown() -> None:
     assert accepted(pixel={"state": "sent", "transport": "pigeon"}).pixel.transport is Transport.UNKNOWN
 
 
+def test_a_request_that_never_left_had_no_transport() -> None:
+    assert accepted(pixel={"state": "undispatched"}).pixel.transport is Transport.NONE
+    assert accepted(pixel={"state": "pending", "dispatched_ms": 5}).pixel.transport is Transport.UNKNOWN
+
+
 def test_what_the_snippet_saw_of_the_pixel_is_kept() -> None:
     pixel = accepted(pixel={"state": "sent", "seen": {"eid": "e-1", "cd[value]": "49.9", "new": 1}}).pixel
     assert pixel.seen == PixelSeen(event_id="e-1", value="49.9")

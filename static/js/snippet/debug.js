@@ -8,7 +8,7 @@ export default ({ events, gate }) => {
   const said = new Map();
   setInterval(() => {
     for (const { event, told = '' } of events) {
-      const { state, evidence, transport, dispatched_ms = '-', settled_ms = '-' } = event.pixel;
+      const { state, evidence, transport = 'none', dispatched_ms = '-', settled_ms = '-' } = event.pixel;
       const relay = told || (gate.closed ? 'held: no consent' : 'not told yet');
       const line = `${state}/${evidence} by ${transport}, left after ${dispatched_ms} ms, settled after ${settled_ms} ms; relay: ${relay}`;
       if (said.get(event) !== line)

@@ -9,7 +9,8 @@ import { part } from './site.js';
  * @param {{fbp?: string, fbc?: string}} event
  */
 export const identify = (event) => {
-  event.fbp ||= read('_fbp');
-  event.fbc ||= read('_fbc');
+  const { cookie } = document; // read once: it may be a round trip to another process
+  event.fbp ||= read(cookie, '_fbp');
+  event.fbc ||= read(cookie, '_fbc');
   if (!event.fbp || /fbclid=/.test(/** @type {any} */ (location))) part('mint', (module) => isOpen() && module.mint());
 };

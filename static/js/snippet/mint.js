@@ -15,14 +15,14 @@ const set = (name, payload) => {
     const value = `fb.${index}.${Date.now()}.${payload}`;
     const domain = labels.slice(-1 - index).join('.');
     document.cookie = `${name}=${value};domain=${domain};path=/;max-age=7776000;samesite=lax${secure}`;
-    if (read(name) === value) return;
+    if (read(document.cookie, name) === value) return;
   }
 };
 
 /** Whichever comes first, this or Meta's script, mints, and the other adopts. */
 export const mint = () => {
   const click = /[?&]fbclid=([\w-]{1,500})(&|$)/.exec(location.search)?.[1];
-  if (!read('_fbp')) set('_fbp', Math.floor(Math.random() * 2 ** 31));
+  if (!read(document.cookie, '_fbp')) set('_fbp', Math.floor(Math.random() * 2 ** 31));
   // Click ids are case-sensitive, and the same click keeps its first-seen time.
-  if (click && read('_fbc')?.split('.')[3] !== click) set('_fbc', click);
+  if (click && read(document.cookie, '_fbc')?.split('.')[3] !== click) set('_fbc', click);
 };

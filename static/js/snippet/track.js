@@ -6,7 +6,7 @@ import { terms } from './gate.js';
 import { arm } from './leg.js';
 import { part } from './site.js';
 
-const MAX_URL_CHARACTERS = 4096; // the relay refuses longer addresses
+const MAX_URL_CHARACTERS = 4000; // the relay refuses addresses of more than 4,096
 
 /** Customer data that the page gave to `fbq('init')`: the Pixel adds it to every event. @type {Record<string, unknown>} */
 export const known = {};
@@ -45,7 +45,7 @@ export const begin = (name, data, eventID, pixelIds, userData, signature) => {
         custom_data: data || {},
         pixel_ids: pixelIds,
         signature,
-        pixel: { state: 'undispatched', evidence: 'unload', transport: 'none' },
+        pixel: { state: 'undispatched', evidence: 'unload' },
       }),
     ),
   };

@@ -1,13 +1,14 @@
 // What the snippet's modules share. Member names of `WireEvent` and `Leg` are those of docs/wire.md.
 
 export type State = 'sent' | 'late' | 'blocked' | 'off' | 'pending' | 'undispatched';
-export type Transport = 'image' | 'form' | 'beacon' | 'fetch' | 'none' | 'unknown';
+/** Of a request that was made. */
+export type Transport = 'image' | 'form' | 'beacon' | 'fetch' | 'unknown';
 
 /** What is known of the Pixel's own request. The two times are milliseconds after the event. */
 export interface Leg {
   state: State;
   evidence: string;
-  transport: Transport;
+  transport?: Transport;
   dispatched_ms?: number;
   settled_ms?: number;
   /** Under Meta's own names. */
