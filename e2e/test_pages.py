@@ -79,6 +79,7 @@ def pages(sandbox: Sandbox, visitor: BrowserContext) -> dict[str, str]:
         "radar": f"{console}/radar",
         "quality": f"{console}/quality",
         "mapping": f"{console}/mapping",
+        "alerts": f"{console}/alerts",
         "settings": f"{console}/settings",
         "issues": f"{console}/issues",
         "no such receipt": f"{console}/receipts/none",

@@ -16,6 +16,7 @@ import msgspec
 from relay.errors import SettingsError
 from relay.settings import (
     AddressHosts,
+    Alerts,
     Delivery,
     EventMapping,
     EventRules,
@@ -37,6 +38,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "privacy": Privacy,
     "limits": Limits,
     "telemetry": Telemetry,
+    "alerts": Alerts,
 }
 _TABLES: Final[tuple[type[Section], ...]] = (
     Settings,
@@ -196,6 +198,7 @@ def _refuse_misspelt(environ: Mapping[str, str], settings: Settings) -> None:
     own = {
         settings.server.secret_key_env,
         settings.store.url_env,
+        settings.alerts.secret_env,
         *(site.conversion_key_env for site in settings.site),
         *(site.write_key_env for site in settings.site),
         *(pixel.token_env for site in settings.site for pixel in site.pixels),

@@ -20,6 +20,16 @@ def check_url(url: str) -> None:
         raise ValueError(f"{url} must end without `/`, `?` and `#`. Write it like https://relay.shop.example")
 
 
+def check_webhook(url: str, *, allow_http: bool) -> None:
+    """An address that alerts are posted to: https, with a path and a query if need be. It is not repeated whole."""
+    try:
+        parts, origin = _split(url)
+    except ValueError:
+        raise ValueError("an address is not one such as https://hooks.example/relay?key=…") from None
+    if parts.fragment or (parts.scheme != "https" and not allow_http):
+        raise ValueError(f"the address at {origin} must begin with https:// and have no #")
+
+
 def check_origin(origin: str) -> None:
     """An origin is compared with the Origin header byte by byte, so it must be spelt as browsers spell it."""
     if origin in ("*", "null"):

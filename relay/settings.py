@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 import iso4217
 import msgspec
 
-from relay.locations import check_database, check_origin, check_proxy, check_url
+from relay.locations import check_database, check_origin, check_proxy, check_url, check_webhook
 
 GRAPH_URL: Final = "https://graph.facebook.com"
 EVERY_EVENT: Final = "*"  # in place of an event's name: the rules of every name that has none of its own
@@ -26,6 +26,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Duration = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
+Share = Annotated[float, msgspec.Meta(gt=0, le=100)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 SiteKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
 Role = Literal["all", "relay", "courier", "console"]
@@ -348,6 +349,52 @@ class Telemetry(Section, frozen=True):
         _check_one_source("metrics_key", self.metrics_key_env, self.metrics_key_file)
 
 
+class Alerts(Section, frozen=True):
+    """[alerts]: who is told when something is wrong, and what counts as wrong."""
+
+    urls: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(description="Addresses that alerts are posted to (Standard Webhooks); https only."),
+    ] = ()
+    secret_env: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Name of the variable with the secret that signs alerts, whsec_ and base64."
+        ),
+    ] = None
+    secret_file: Annotated[str | None, msgspec.Meta(description="File with that secret.")] = None
+    check_seconds: Annotated[Seconds, msgspec.Meta(description="Seconds between two looks.")] = 60.0
+    events_min: Annotated[
+        Count, msgspec.Meta(description="Events below which a share, or a silence, says nothing.")
+    ] = 20
+    error_percent: Annotated[
+        Share,
+        msgspec.Meta(description="Alert when so many percent of the last hour's events were not delivered."),
+    ] = 10.0
+    pair_drop_points: Annotated[
+        Share,
+        msgspec.Meta(
+            description="Alert when the share with both halves is so many points below that of the day before."
+        ),
+    ] = 20.0
+    silence_minutes: Annotated[
+        Duration,
+        msgspec.Meta(description="Alert when a site with events has had none for so many minutes; 0: never."),
+    ] = 120.0
+    allow_private: Annotated[
+        bool,
+        msgspec.Meta(description="Laboratory only: let alerts go over http and to private addresses."),
+    ] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_one_source("secret", self.secret_env, self.secret_file)
+        for url in self.urls:
+            check_webhook(url, allow_http=self.allow_private)
+        if self.urls and not (self.secret_env or self.secret_file):
+            raise ValueError("urls need secret_env or secret_file: receivers check the signature")
+
+
 class Pixel(Section, frozen=True):
     """[[site.pixels]]: one Meta pixel (dataset) of a site."""
 
@@ -600,6 +647,7 @@ class Settings(Section, frozen=True):
     privacy: Privacy = Privacy()
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
+    alerts: Alerts = Alerts()
     site: tuple[Site, ...] = ()
 
     def __post_init__(self) -> None:

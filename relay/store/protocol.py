@@ -11,7 +11,9 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from relay.event.address import Family
+from relay.event.alert import AlertState
 from relay.event.issue import IssueKind
+from relay.event.notice import Notice
 from relay.event.outcome import Admission, AttemptOutcome, Fate, FateReason
 from relay.event.quality import QualityRecord
 from relay.event.records import BrowserLeg, Json, OutboxEvent, SeenAddress
@@ -451,6 +453,22 @@ class Store(Protocol):
 
     async def quality(self, *, since_ms: int) -> list[QualityRecord]:
         """What Meta said from the day (UTC) of `since_ms` on, oldest first."""
+        ...
+
+    async def alerts(self) -> list[AlertState]:
+        """Every alert that was ever raised, as it stands, by kind and subject."""
+        ...
+
+    async def change_alert(self, state: AlertState, notices: Sequence[Notice]) -> bool:
+        """Raise or resolve an alert and keep its notices, in one transaction; False where it stands so already."""
+        ...
+
+    async def notices(self, *, due_by_ms: int | None = None, limit: int) -> list[Notice]:
+        """Those that are due, the first due first; without `due_by_ms` the latest, newest first."""
+        ...
+
+    async def keep_notice(self, notice: Notice) -> None:
+        """Add a notice, or put it in place of the one with its id."""
         ...
 
     async def prune(

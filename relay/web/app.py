@@ -20,9 +20,12 @@ from relay.clock import steady_clock_ms, wall_clock_ms
 from relay.delivery.courier import SLEEP_MAX_MS, Courier
 from relay.delivery.graph import PixelAccess, open_graph
 from relay.delivery.quality import QualityPoll
+from relay.delivery.watch import Watch
+from relay.delivery.webhook import Webhooks
 from relay.errors import SettingsError, StoreError
 from relay.event.mapping_preview import MappedMessage
-from relay.loading import Sources, read_token
+from relay.event.notice import read_secret_bytes
+from relay.loading import Sources, read_secret, read_token
 from relay.metrics import Metrics
 from relay.origins import in_force
 from relay.settings import Settings
@@ -98,6 +101,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.metrics_keys = metrics_keys(settings, environ)
     app.state.pixels = pixels
+    app.state.webhooks = open_webhooks(settings, environ)
     app.state.draining = False
     return app
 
@@ -133,6 +137,7 @@ async def lifespan(
     state.quality_poll = QualityPoll(
         opened.store, state.graph, read_pixels, settings.delivery.quality_hours, state.clock_ms, random.random
     )
+    state.watch = Watch(opened.store, settings, state.webhooks, state.clock_ms, random.random)
     try:
         async with working(state, opened, pixels, read_pixels):
             try:
@@ -140,6 +145,8 @@ async def lifespan(
             finally:
                 state.draining = True
         await state.graph.aclose()
+        if state.webhooks is not None:
+            await state.webhooks.aclose()
     finally:
         await opened.store.close()
 
@@ -193,6 +200,7 @@ async def working(
             state.courier_task = asyncio.create_task(deliver_once_found(opened.found))
     if role in DELIVERS:
         beside.append(asyncio.create_task(prune_regularly(opened.store, settings, opened.clock_ms)))
+        beside.append(asyncio.create_task(state.watch.run()))
     if role in ASKS:
         beside.append(asyncio.create_task(state.quality_poll.run()))
     try:
@@ -207,6 +215,18 @@ async def working(
             await state.courier_task
         elif state.courier_task is not None:
             state.courier_task.cancel()
+
+
+def open_webhooks(settings: Settings, environ: Mapping[str, str]) -> Webhooks | None:
+    """The way out for alerts; None where nobody is to be told. Raises SettingsError for a secret that is none."""
+    alerts = settings.alerts
+    if not alerts.urls:
+        return None
+    try:
+        secret = read_secret_bytes(read_secret(alerts.secret_env, alerts.secret_file, environ) or "")
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return Webhooks(secret, allow_private=alerts.allow_private)
 
 
 def pixel_access(settings: Settings, environ: Mapping[str, str]) -> dict[str, PixelAccess]:

@@ -33,6 +33,7 @@ MENU: Final = (
         "Keep going",
         (
             Entry("/issues", "Issues"),
+            Entry("/alerts", "Alerts"),
             Entry("/delivery", "Delivery"),
             Entry("/setup", "Set-up"),
             Entry("/settings", "Settings"),

@@ -14,6 +14,7 @@ from relay.settings import SiteKey
 from relay.web.address import NONCE, AddressToken
 from relay.web.address_echo import AddressEcho
 from relay.web.addresses import AddressReport
+from relay.web.alerts import AlertReport
 from relay.web.dedup import DedupReport
 from relay.web.delivery import DEAD, Delivery
 from relay.web.graph_ingest import VERSION
@@ -538,6 +539,16 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         needs="session",
     ),
     view("/api/quality", "What Meta says of the events.", QualityReport, *SCOPE, errors=BAD_FILTER),
+    page("/alerts", "What somebody should be told, and who was told."),
+    Operation(
+        method="post",
+        path="/alerts/test",
+        summary="Send a test to every address of the alerts.",
+        replies={303: Reply(sentence="Back to the page.", headers=("Location",))},
+        errors={403: ("cross_site",)},
+        needs="session",
+    ),
+    view("/api/alerts", "What somebody should be told, and who was told.", AlertReport),
     page("/settings", "What is in force, and where it comes from."),
     view("/api/settings", "What is in force, and where it comes from.", SettingsInForce),
     *segment_operations("/v1"),

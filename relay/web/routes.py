@@ -10,6 +10,7 @@ from relay.web import (
     address,
     address_echo,
     addresses,
+    alerts,
     dedup,
     delivery,
     graph_ingest,
@@ -121,6 +122,9 @@ def console(static: Path) -> list[BaseRoute]:
         Route("/quality", signed_in(quality.quality_page), methods=["GET"]),
         Route("/quality/ask", signed_in(quality.ask_quality), methods=["POST"]),
         Route("/api/quality", signed_in(quality.quality_json), methods=["GET"]),
+        Route("/alerts", signed_in(alerts.alerts_page), methods=["GET"]),
+        Route("/alerts/test", signed_in(alerts.post_test), methods=["POST"]),
+        Route("/api/alerts", signed_in(alerts.alerts_json), methods=["GET"]),
         Route("/settings", signed_in(in_force.settings_page), methods=["GET"]),
         Route("/api/settings", signed_in(in_force.settings_json), methods=["GET"]),
         # Segment's and RudderStack's clients; last, since any prefix may stand before them

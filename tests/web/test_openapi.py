@@ -181,6 +181,8 @@ SIGNED_IN = [
     ("/addresses", "/addresses", 200),
     ("/api/addresses?range=30d", "/api/addresses", 200),
     ("/api/addresses?range=31d", "/api/addresses", 400),
+    ("/alerts", "/alerts", 200),
+    ("/api/alerts", "/api/alerts", 200),
     ("/settings", "/settings", 200),
     ("/api/settings", "/api/settings", 200),
     ("/quality", "/quality", 200),

@@ -9,6 +9,8 @@ from typing import Any, Final, Literal, Self, TypeVar
 
 from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull
+from relay.event.alert import AlertState
+from relay.event.notice import Notice
 from relay.event.outcome import Admission, Fate
 from relay.event.quality import QualityRecord
 from relay.event.records import OutboxEvent
@@ -17,6 +19,7 @@ from relay.event.tally import Topic
 from relay.settings import StoreSettings
 from relay.store.postgres import (
     admit,
+    alerts,
     counter,
     days,
     ended,
@@ -279,6 +282,18 @@ class PostgresStore:
     async def quality(self, *, since_ms: int) -> list[QualityRecord]:
         return await self._read(partial(quality.quality, since_ms=since_ms))
 
+    async def alerts(self) -> list[AlertState]:
+        return await self._database.read(alerts.alerts)
+
+    async def change_alert(self, state: AlertState, notices: Sequence[Notice]) -> bool:
+        return await self._write(alerts.change_alert, state=state, notices=notices)
+
+    async def notices(self, *, due_by_ms: int | None = None, limit: int) -> list[Notice]:
+        return await self._database.read(partial(alerts.notices, due_by_ms=due_by_ms, limit=limit))
+
+    async def keep_notice(self, notice: Notice) -> None:
+        await self._write(alerts.keep_notice, notice=notice)
+
     async def prune(
         self,
         *,
@@ -311,6 +326,7 @@ class PostgresStore:
             partial(prune.forget_families, by_ms=counted_by_ms),
             partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE),
             partial(quality.forget_quality, by_ms=counted_by_ms),
+            partial(alerts.forget_alerts, by_ms=counted_by_ms),
             partial(prune.forget_orders, by_ms=now_ms - order_ms),
             partial(issues.forget_issues, by_ms=counted_by_ms),
             prune.forget_done,

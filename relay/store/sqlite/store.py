@@ -15,6 +15,8 @@ import msgspec
 
 from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull
+from relay.event.alert import AlertState
+from relay.event.notice import Notice
 from relay.event.outcome import Admission, Fate
 from relay.event.quality import QualityRecord
 from relay.event.records import OutboxEvent
@@ -47,6 +49,7 @@ from relay.store.protocol import (
 from relay.store.rules import replayable
 from relay.store.sqlite import (
     admit,
+    alerts,
     counter,
     ended,
     families,
@@ -276,6 +279,18 @@ class SqliteStore:
     async def quality(self, *, since_ms: int) -> list[QualityRecord]:
         return await self._file.readers.read(partial(quality.quality, since_ms=since_ms))
 
+    async def alerts(self) -> list[AlertState]:
+        return await self._file.readers.read(alerts.alerts)
+
+    async def change_alert(self, state: AlertState, notices: Sequence[Notice]) -> bool:
+        return await self._writer.write(partial(alerts.change_alert, state=state, notices=notices))
+
+    async def notices(self, *, due_by_ms: int | None = None, limit: int) -> list[Notice]:
+        return await self._file.readers.read(partial(alerts.notices, due_by_ms=due_by_ms, limit=limit))
+
+    async def keep_notice(self, notice: Notice) -> None:
+        await self._writer.write(partial(alerts.keep_notice, notice=notice))
+
     async def prune(
         self,
         *,
@@ -298,6 +313,7 @@ class SqliteStore:
         await self._repeat(partial(prune.forget_families, by_ms=counted_by_ms))
         await self._repeat(partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE))
         await self._repeat(partial(quality.forget_quality, by_ms=counted_by_ms))
+        await self._repeat(partial(alerts.forget_alerts, by_ms=counted_by_ms))
         await self._repeat(partial(prune.forget_orders, by_ms=now_ms - order_ms))
         await self._repeat(partial(issues.forget_issues, by_ms=counted_by_ms))
         await asyncio.to_thread(empty_wal, self._file.path)

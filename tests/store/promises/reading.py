@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from relay.event.alert import AlertKind, AlertState
 from relay.event.issue import IssueKind
+from relay.event.notice import Notice
 from relay.event.outcome import Admission, BrowserState, Fate, FateReason
 from relay.event.quality import QualityRecord
 from relay.event.report import Sighting
@@ -31,6 +33,9 @@ from tests.store.samples import (
     event,
     leg,
 )
+
+NOTICE = Notice(id="msg_1", target="t", created_ms=NOW_MS, body=b"{}", due_ms=NOW_MS)
+OTHER_NOTICE = replace(NOTICE, id="msg_2")
 
 
 class Reading(Promises):
@@ -255,6 +260,44 @@ class Reading(Promises):
             now_ms=NOW_MS + 9 * DAY_MS, retention_ms=DAY_MS, address_ms=DAY_MS, counter_ms=8 * DAY_MS
         )
         assert await store.quality(since_ms=0) == days[2:]
+
+    # Alerts
+
+    async def test_an_alert_changes_once_and_its_notices_come_with_it(self, store: Store) -> None:
+        raised = AlertState(
+            kind=AlertKind.SILENCE, subject="shop", raised=True, since_ms=NOW_MS, detail="Nothing."
+        )
+        assert await store.change_alert(raised, [NOTICE]) is True
+        assert await store.change_alert(replace(raised, since_ms=NOW_MS + 1), [OTHER_NOTICE]) is False
+        assert (await store.alerts(), await store.notices(limit=9)) == ([raised], [NOTICE])
+        resolved = replace(raised, raised=False, since_ms=NOW_MS + 2)
+        assert await store.change_alert(resolved, []) is True
+        assert await store.alerts() == [resolved]
+
+    async def test_notices_are_due_in_their_order_and_shown_the_latest_first(self, store: Store) -> None:
+        later = replace(OTHER_NOTICE, created_ms=NOW_MS + 1, due_ms=NOW_MS + 5)
+        for notice in (later, NOTICE):
+            await store.keep_notice(notice)
+        assert await store.notices(due_by_ms=NOW_MS + 4, limit=9) == [NOTICE]
+        assert await store.notices(due_by_ms=NOW_MS + 5, limit=9) == [NOTICE, later]
+        assert await store.notices(due_by_ms=NOW_MS + 5, limit=1) == [NOTICE]
+        assert await store.notices(limit=9) == [later, NOTICE]
+        told = replace(NOTICE, due_ms=None, attempts=1, told_ms=NOW_MS + 6, problem=None)
+        await store.keep_notice(told)
+        assert await store.notices(due_by_ms=NOW_MS + 9, limit=9) == [later]
+        assert await store.notices(limit=9) == [later, told]
+
+    async def test_resolved_alerts_and_notices_are_forgotten_and_raised_ones_stay(self, store: Store) -> None:
+        for subject, raised in (("a", True), ("b", True), ("b", False)):
+            state = AlertState(
+                kind=AlertKind.SILENCE, subject=subject, raised=raised, since_ms=NOW_MS, detail=""
+            )
+            await store.change_alert(state, [replace(NOTICE, id=f"{subject}{raised}")])
+        await store.prune(
+            now_ms=NOW_MS + 9 * DAY_MS, retention_ms=DAY_MS, address_ms=DAY_MS, counter_ms=8 * DAY_MS
+        )
+        assert [state.subject for state in await store.alerts()] == ["a"]
+        assert await store.notices(limit=9) == []
 
     # Other senders
 
