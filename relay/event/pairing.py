@@ -2,7 +2,8 @@
 
 The page's side knows the visitor: address, user agent, fbp, fbc, the page itself. The server's side knows the
 order and the customer. Where both say the same member, the page's word counts for the visitor, because the
-Pixel carried the same, and the server's for everything else, because it is authenticated.
+Pixel carried the same, and the server's for everything else, because it is authenticated. What a page has sent in a
+server's place, by Segment's SDK and the public key, only fills in what nobody else says.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ MEMBERS: Final = (
     *("user_data", "custom_data", "data_processing_options", "data_processing_options_country"),
     *("data_processing_options_state", "opt_out", "original_event_data", *EXTRA_KEYS),
 )
+UNAUTHENTICATED: Final = "unauthenticated"  # in `why`: a page sent it in a server's place
 OF_VISITOR: Final = frozenset({"fbp", "fbc"})
 OF_SERVER: Final = ("original_event_data", *EXTRA_KEYS)
 WHY_OF_VISITOR: Final = OF_VISITOR | {*ADDRESS_WHY, "client_user_agent", "agent", "consent", "hold"}
@@ -67,7 +69,8 @@ def complete(known: Known, event: OutboxEvent) -> Completed | None:
     is_from_server = event.leg.state in UNREPORTED
     before, after = msgspec.json.decode(known.server_event), msgspec.json.decode(event.server_event)
     page, server = (known, event) if is_from_server else (event, known)
-    together = put_together(before, after) if is_from_server else put_together(after, before)
+    words = (before, after) if is_from_server else (after, before)
+    together = put_together(*words, authenticated=UNAUTHENTICATED not in server.why)
     agent = page.client_user_agent or server.client_user_agent
     completed = Completed(
         server_event=msgspec.json.encode(together),
@@ -81,13 +84,14 @@ def complete(known: Known, event: OutboxEvent) -> Completed | None:
     return None if is_from_server and _is_as_known(completed, known) else completed
 
 
-def put_together(page: Json, server: Json) -> Json:
+def put_together(page: Json, server: Json, *, authenticated: bool = True) -> Json:
     """One Conversions API event out of both sides' words, in the order of `build`."""
     together = server | page
-    together |= {name: server[name] for name in OF_SERVER if name in server}
+    weak, strong = (page, server) if authenticated else (server, page)
+    together |= {name: strong[name] for name in OF_SERVER if name in strong}
     visitor = {name: value for name, value in page["user_data"].items() if name in OF_VISITOR}
-    together["user_data"] = page["user_data"] | server["user_data"] | visitor
-    if custom_data := page.get("custom_data", {}) | server.get("custom_data", {}):
+    together["user_data"] = weak["user_data"] | strong["user_data"] | visitor
+    if custom_data := weak.get("custom_data", {}) | strong.get("custom_data", {}):
         together["custom_data"] = custom_data
     for side in (page, server):  # Limited Data Use and opt_out hold whichever side asks for them
         if side.get("data_processing_options"):
@@ -98,7 +102,13 @@ def put_together(page: Json, server: Json) -> Json:
 
 
 def _why(page: Json, server: Json) -> Json:
-    return page | server | {name: told for name, told in page.items() if name in WHY_OF_VISITOR}
+    weak, strong = (server, page) if UNAUTHENTICATED in server else (page, server)
+    told = weak | strong | {name: told for name, told in page.items() if name in WHY_OF_VISITOR}
+    return {
+        name: why
+        for name, why in told.items()
+        if name != UNAUTHENTICATED or name in weak.keys() & strong.keys()
+    }
 
 
 def _added(before: Json, together: Json, event: OutboxEvent) -> Json:

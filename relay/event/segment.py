@@ -32,6 +32,7 @@ from relay.event.mapping_tables import (
     USER_IDS,
 )
 from relay.event.outcome import ActionSource, Ignored, Refusal
+from relay.event.pairing import UNAUTHENTICATED
 from relay.event.personal import personal_kind
 from relay.event.records import Json, ServerSideEvent
 from relay.event.server_wire import EVENT_MAX_BYTES
@@ -195,6 +196,7 @@ def _of_browser(event: ServerSideEvent, seen: BrowserSource) -> ServerSideEvent:
     why = event.why | {
         "client_ip_address": "the address that the page's own request came from",
         "client_user_agent": "the User-Agent header of the page's own request",
+        UNAUTHENTICATED: "a page sent it, with the site's public key; it only fills in what nobody else says",
     }
     limits = seen.gpc and event.data_processing_options is None
     if limits:

@@ -188,9 +188,22 @@ def _outcome(
     if browser is not None and browser.gpc and site.gpc == "drop":
         return Refused(event_id=event.event_id, reason=Refusal.PRIVACY_CONTROL)
     events = enrich_server(event, received_ms=facts.received_ms, site=site, settings=settings)
-    if isinstance(events, Refused) or browser is None or event.event_name not in site.require_signature:
+    if isinstance(events, Refused) or browser is None:
         return events
-    return tuple(map(_quarantined, events))
+    if event.event_name in site.require_signature:
+        return tuple(map(_quarantined, events))
+    if site.rules_of(event.event_name).mode == "split":
+        return tuple(map(_for_the_pixel_only, events))
+    return events
+
+
+def _for_the_pixel_only(event: OutboxEvent) -> OutboxEvent:
+    """Pages do not send such an event's server half; the backend does, and then this post completes it."""
+    if event.fate is not None:
+        return event
+    return msgspec.structs.replace(
+        event, fate=Fate.FILTERED, fate_reason=FateReason.BROWSER_ONLY, order_key=None
+    )
 
 
 def _quarantined(event: OutboxEvent) -> OutboxEvent:

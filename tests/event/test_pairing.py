@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.event.outcome import BrowserState, FateReason
-from relay.event.pairing import Known, complete, pairs, put_together
+from relay.event.pairing import UNAUTHENTICATED, Known, complete, pairs, put_together
 from relay.event.records import OutboxEvent
 from tests.store.samples import NOW_MS, event, leg
 
@@ -135,3 +135,31 @@ def test_the_receipt_names_who_added_what() -> None:
 def test_a_post_of_a_crawler_completes_nothing() -> None:
     assert not pairs(from_server(fate_reason=FateReason.BOT), BrowserState.SENT)
     assert not pairs(event(), BrowserState.SENT)
+
+
+def test_what_a_page_sends_in_a_servers_place_only_fills_in() -> None:
+    together = put_together(PAGE, SERVER, authenticated=False)
+    assert together["user_data"] == {"fbp": "fb.1.1.1", "em": ["a"], "ph": ["c"]}
+    assert together["custom_data"] == {"value": 1, "content_name": "x"}
+
+
+def test_it_overrides_neither_the_page_nor_the_backend_and_both_override_it() -> None:
+    unsure = from_server(why={"sender": "a page", UNAUTHENTICATED: "so"})
+    for state in (BrowserState.SENT, BrowserState.AWAITED):
+        completed = complete(known(state), unsure)
+        assert completed is not None
+        assert msgspec.json.decode(completed.server_event)["custom_data"]["value"] == 1
+        assert UNAUTHENTICATED not in completed.why
+    held = known(
+        BrowserState.AWAITED,
+        server_event=msgspec.json.encode(SERVER),
+        why={"sender": "a page", UNAUTHENTICATED: "so"},
+    )
+    for later in (
+        event(server_event=msgspec.json.encode(PAGE)),
+        from_server(server_event=msgspec.json.encode(PAGE)),
+    ):
+        completed = complete(held, later)
+        assert completed is not None
+        assert msgspec.json.decode(completed.server_event)["custom_data"]["value"] == 1
+        assert UNAUTHENTICATED not in completed.why

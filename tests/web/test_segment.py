@@ -13,7 +13,7 @@ import pytest
 from relay.errors import SettingsError, StoreError
 from relay.event.records import OutboxEvent
 from relay.event.segment_batch import BODY_MAX_BYTES, UNPACKED_MAX_BYTES
-from relay.settings import EventMapping
+from relay.settings import EventMapping, EventRules
 from relay.web.app import create_app
 from tests.event.malformed import SITE_KEY
 from tests.event.messages import message
@@ -245,6 +245,28 @@ async def test_an_event_that_needs_a_signature_is_not_sent_on_a_pages_word(
         assert receipt["fate"]["reason"] == "unsigned"
         accepted = await send(relay)
         assert accepted.json()["accepted"] == 1
+
+
+async def test_a_page_does_not_stand_in_for_the_backend_of_a_split_event(
+    tmp_path: Path, anyio_backend: str
+) -> None:
+    settings = with_keys(tmp_path, events={"Purchase": EventRules(mode="split")})
+    async with open_relay(settings, environ=ENVIRON) as relay:
+        await send(relay, key=SITE_KEY, **PAGE)
+        (receipt,) = await stored(relay)
+        assert receipt["fate"]["reason"] == "browser_only"
+        assert (await send(relay)).json()["updated"] == 1
+        (receipt,) = (await relay.http.get("/api/receipts/m-1")).json()["receipts"]
+        assert receipt["fate"] is None
+
+
+async def test_a_page_cannot_change_what_the_backend_has_said(relay: Relay) -> None:
+    await send(relay)
+    forged = message(properties={"revenue": 1, "currency": "USD", "coupon": "x"})
+    await send(relay, key=SITE_KEY, body=forged, **PAGE)
+    (receipt,) = await stored(relay)
+    data = receipt["server"]["event"]["custom_data"]
+    assert (data["value"], data["currency"], data["coupon"]) == (25, "EUR", "x")
 
 
 async def test_a_browsers_privacy_control_limits_or_drops_the_event(
