@@ -176,15 +176,20 @@ class TwoHosts:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.allows_timing = False  # whether /tr/ answers with Timing-Allow-Origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def close_after(message: Message) -> None:
+        path = scope["path"] if scope["type"] == "http" else ""
+        added = [(b"connection", b"close")] if path.startswith(("/en_US/", "/signals/")) else []
+        if self.allows_timing and path.startswith("/tr"):
+            added = [(b"timing-allow-origin", b"*")]
+
+        async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
-        is_script = scope["type"] == "http" and scope["path"].startswith(("/en_US/", "/signals/"))
-        await self.app(scope, receive, close_after if is_script else send)
+        await self.app(scope, receive, add if added else send)
 
 
 class Shop:
@@ -242,9 +247,10 @@ class Lab:
             ),
         )
         self.shop = Shop()
+        self.two_hosts = TwoHosts(create_twin())
         self.gate = Gate(create_app(self.settings, environ=ENVIRON))
         self._served = [
-            Served(TwoHosts(create_twin()), plain=meta_plain, tls=meta),
+            Served(self.two_hosts, plain=meta_plain, tls=meta),
             Served(self.gate, plain=relay_plain, tls=relay),
             Served(self.shop.app, tls=shop),
         ]
