@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.sandbox.browser import USER_AGENT
-from relay.settings import Delivery, Pixel, Server, Settings, Site, StoreSettings
+from relay.settings import Alerts, Delivery, Pixel, Server, Settings, Site, StoreSettings
 from relay.twin.app import create_twin
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
@@ -226,7 +226,9 @@ def base_code(meta_url: str, *pixels: str, page_view: bool = True) -> str:
 class Lab:
     """Everything that a browser test needs, by name."""
 
-    def __init__(self, folder: Path, *, delivery: Delivery, pixels: tuple[str, ...], site: Json) -> None:
+    def __init__(
+        self, folder: Path, *, delivery: Delivery, pixels: tuple[str, ...], alerts: Alerts, site: Json
+    ) -> None:
         shop, relay, relay_plain, meta, meta_plain = (loopback_listener() for _ in range(5))
         self.shop_url = f"https://{SHOP_HOST}:{shop.getsockname()[1]}"
         self.relay_url = f"https://{RELAY_HOST}:{relay.getsockname()[1]}"
@@ -237,6 +239,7 @@ class Lab:
             server=Server(public_url=self.relay_url, graph_url=self.graph_url, accept_private_addresses=True),
             store=StoreSettings(path=str(folder / "counterfoil.db")),
             delivery=delivery,
+            alerts=alerts,
             site=(
                 Site(
                     key=SITE,
@@ -364,10 +367,15 @@ class Posts:
 
 @contextmanager
 def open_lab(
-    folder: Path, *, delivery: Delivery | None = None, pixels: tuple[str, ...] = (PIXEL,), **site: Any
+    folder: Path,
+    *,
+    delivery: Delivery | None = None,
+    pixels: tuple[str, ...] = (PIXEL,),
+    alerts: Alerts | None = None,
+    **site: Any,
 ) -> Iterator[Lab]:
     """`site` are further settings of the one site."""
-    lab = Lab(folder, delivery=delivery or Delivery(), pixels=pixels, site=site)
+    lab = Lab(folder, delivery=delivery or Delivery(), pixels=pixels, alerts=alerts or Alerts(), site=site)
     try:
         yield lab
     finally:
