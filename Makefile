@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --extra postgres --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo setup dev test check e2e browser postgres js lock docs bench screenshots soak fuzz clean
+.PHONY: help demo setup dev test check e2e browser postgres sequences js lock docs bench screenshots soak fuzz clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -58,6 +58,9 @@ postgres: dev  ## find a PostgreSQL for the tests, or install one
 test: check browser  ## everything: check, clean installs, real browsers
 	$(BIN)/pytest tests -n 2 --dist loadfile -m install
 	$(BIN)/pytest e2e -n 2
+
+sequences: dev postgres  ## two thousand random sequences of what may happen, on each store beside one model
+	COUNTERFOIL_SEQUENCES=2000 $(BIN)/pytest tests/store/sqlite/test_sequences.py tests/store/postgres/test_sequences.py -n 2 --timeout 7200
 
 e2e: browser node_modules/.package-lock.json  ## only the tests in real browsers
 	$(BIN)/pytest e2e -n 2

@@ -30,6 +30,8 @@ from e2e.browser import apt_install, has_apt
 VARIABLE: Final = "COUNTERFOIL_TEST_POSTGRES"
 DEFAULT: Final = "postgresql://postgres@127.0.0.1:5432/postgres"
 
+PROGRAMS: Final = ("initdb", "postgres", "pg_ctl", "pg_basebackup", "pg_dump", "pg_restore")
+
 # Small, and safe: a killed cluster must have what it had acknowledged.
 CONF: Final = """
 listen_addresses = '127.0.0.1'
@@ -50,12 +52,15 @@ logging_collector = off
 
 
 def find_binaries() -> Path | None:
-    """The folder with initdb and postgres."""
-    found = shutil.which("initdb")
-    if found is not None and (Path(found).parent / "postgres").exists():
-        return Path(found).parent
+    """The folder with a server's programs: Debian keeps them off the path."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
-    return folders[-1] if folders else None
+    if found := shutil.which("initdb"):
+        folders.append(Path(found).resolve().parent)
+    return next((folder for folder in reversed(folders) if _is_whole(folder)), None)
+
+
+def _is_whole(folder: Path) -> bool:
+    return all((folder / name).exists() for name in PROGRAMS)
 
 
 class Cluster:
@@ -217,6 +222,14 @@ def find_server() -> str:
         return DEFAULT
     except (OSError, asyncpg.PostgresError):
         return _own_server()
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A temporary folder into which PostgreSQL's own user may go."""
+    with tempfile.TemporaryDirectory(prefix="counterfoil-postgres-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def _own_server() -> str:

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import httpx
 import msgspec
@@ -87,8 +87,19 @@ class _Again:
 class RelayProcess:
     """`counterfoil serve` as an operator runs it, in a process of its own."""
 
-    def __init__(self, folder: Path, graph_url: str, *, settings: str = "") -> None:
-        """`settings` is more of relay.toml."""
+    def __init__(
+        self,
+        folder: Path,
+        graph_url: str,
+        *,
+        settings: str = "",
+        server: str = "",
+        store: str = "",
+        environ: Mapping[str, str] = ENVIRON,
+    ) -> None:
+        """`settings` is more of relay.toml, `server` and `store` of those two tables."""
+        self._environ = dict(os.environ) | dict(environ)
+        self._log = folder / "relay.log"
         with loopback_listener() as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -96,18 +107,21 @@ class RelayProcess:
         self._config = folder / "relay.toml"
         self._config.write_text(
             f'[server]\nport = {self.port}\npublic_url = "{self.url}"\ngraph_url = "{graph_url}"\n'
-            "accept_private_addresses = true\n"
-            f'[store]\npath = "{self.database}"\ndisk_reserve_mib = 1\n'
+            f"accept_private_addresses = true\n{server}"
+            f'[store]\npath = "{self.database}"\ndisk_reserve_mib = 1\n{store}'
             f"[delivery]\nhold_pending_seconds = 2\n{settings}"
             f'[[site]]\nkey = "{SITE}"\norigins = ["{ORIGIN}"]\n'
             f'[[site.pixels]]\nid = "{PIXEL}"\ntoken_env = "{next(iter(ENVIRON))}"\n'
         )
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         command = [sys.executable, "-m", "relay", "serve", "--config", str(self._config)]
-        self._process = subprocess.Popen(
-            command, env=os.environ | ENVIRON, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
         wait_until(self._ready, "the relay is ready", seconds=60)
 
     def _ready(self) -> bool:
@@ -156,6 +170,9 @@ class Rig:
         self._twin.close()
         self.log.close()
 
+    def relay_url(self) -> str:
+        return self.relay.url
+
     def fault(self, **fault: Any) -> None:
         self.http.post("/twin/faults", json=fault).raise_for_status()
 
@@ -180,10 +197,18 @@ class Rig:
         return state
 
 
+class Target(Protocol):
+    """Where visitors post, and where that is written down."""
+
+    log: GeneratorLog
+
+    def relay_url(self) -> str: ...
+
+
 class Visitors:
     """Threads that post at a bounded rate until they are stopped, each post in the log before and after."""
 
-    def __init__(self, rig: Rig, *, posts_per_second: float, seed: int, threads: int = 4) -> None:
+    def __init__(self, rig: Target, *, posts_per_second: float, seed: int, threads: int = 4) -> None:
         self._rig = rig
         self._end = threading.Event()
         self._pause_seconds = threads / posts_per_second
@@ -231,11 +256,11 @@ class Visitors:
         return [shop_event(f"e-{name}-{n}", state=rng.choice(states), value=n) for n in range(2)], "delivered"
 
 
-def post(client: httpx.Client, rig: Rig, events: Sequence[Json], *, ends: str = "delivered") -> int:
+def post(client: httpx.Client, rig: Target, events: Sequence[Json], *, ends: str = "delivered") -> int:
     """One post, written down before it leaves and after its answer; the status."""
     number = rig.log.post(PIXEL, events, user_agent=USER_AGENT, ends=ends)
     body = msgspec.json.encode({"site": SITE, "events": events})
-    answer = client.post(f"{rig.relay.url}/v1/events", content=body)
+    answer = client.post(f"{rig.relay_url()}/v1/events", content=body)
     rig.log.answer(number, answer.status_code, answer.json() if answer.status_code == 202 else None)
     return answer.status_code
 

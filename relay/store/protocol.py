@@ -127,7 +127,7 @@ Status = Literal["held", "due", "sending", "parked", "ended"]
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the receipts list."""
 
-    row_id: int  # grows with acceptance; the cursor of the list
+    row_id: int  # the cursor of the list; grows with acceptance, in a shared store with its day first
     site: str
     pixel: str
     event_name: str

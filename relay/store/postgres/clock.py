@@ -12,7 +12,9 @@ from relay.store.postgres.database import Connection, Database
 
 NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
-SLOW_MS: Final = 500  # an answer that took longer says too little about when it was given
+TRIES: Final = 5
+GOOD_MS: Final = 5  # an answer within this says when it was given as exactly as anybody needs
+WORSE_EACH_MS: Final = 10_000  # two clocks drift apart by less than a millisecond in so long
 
 
 class SharedClock:
@@ -22,17 +24,36 @@ class SharedClock:
         self._own_ms = own_ms
         self._steady_ms = steady_ms
         self._ahead_ms: int | None = None  # of the database's clock over the steady one
+        self._error_ms = 0  # by how much that may be wrong
+        self._asked_ms = 0  # when that was learnt, by the steady clock
 
     def __call__(self) -> int:
         return self._own_ms() if self._ahead_ms is None else self._steady_ms() + self._ahead_ms
 
     async def follow(self, database: Database) -> None:
-        """Ask the database. Raises StoreError where it does not answer."""
-        before_ms = self._steady_ms()
-        now_ms = await database.read(_now)
-        after_ms = self._steady_ms()
-        if after_ms - before_ms <= SLOW_MS or self._ahead_ms is None:
-            self._ahead_ms = now_ms - (before_ms + after_ms) // 2
+        """Ask the database, a few times where its answers are slow. Raises StoreError where it does not answer."""
+        for _ in range(TRIES):
+            before_ms = self._steady_ms()
+            now_ms = await database.read(_now)
+            after_ms = self._steady_ms()
+            self.learn(now_ms, before_ms, after_ms)
+            if after_ms - before_ms <= GOOD_MS:
+                return
+
+    def learn(self, now_ms: int, before_ms: int, after_ms: int) -> None:
+        """The database's clock showed `now_ms` at some moment between the two of the steady clock.
+
+        What is known better already stays, unless the two cannot both be true: then the clock was set.
+        """
+        error_ms = (after_ms - before_ms + 1) // 2
+        ahead_ms = now_ms - (before_ms + after_ms) // 2
+        known_ms = self._error_ms + (after_ms - self._asked_ms) // WORSE_EACH_MS
+        if (
+            self._ahead_ms is None
+            or error_ms <= known_ms
+            or abs(ahead_ms - self._ahead_ms) > error_ms + known_ms + GOOD_MS
+        ):
+            self._ahead_ms, self._error_ms, self._asked_ms = ahead_ms, error_ms, after_ms
 
 
 async def _now(connection: Connection) -> int:

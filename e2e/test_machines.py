@@ -1,0 +1,98 @@
+"""Many machines on one PostgreSQL: whatever happens to it and to them, the checker finds nothing lost or doubled.
+
+Short forms; `python -m bench.machines` does the same for minutes.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.machines import Farm, ProxyThread, both, fail_over, pair, rolling_restart
+from e2e.postgres import Cluster, new_database, open_folder
+from e2e.rig import Visitors
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    with new_database() as url:
+        yield url
+
+
+def test_a_rolling_restart_loses_nothing(tmp_path: Path, database: str) -> None:
+    with Farm(tmp_path, database) as farm:
+        visitors = Visitors(farm, posts_per_second=60, seed=1)
+        rolling_restart([*farm.relays, *farm.couriers])
+        visitors.stop()
+        farm.drain()
+        assert farm.verdict() == []
+    assert visitors.answers[202] > 30
+
+
+def test_a_killed_primary_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    with (
+        pair() as (primary, standby),
+        Farm(tmp_path, both(primary, standby), watch=standby.url) as farm,
+    ):
+        visitors = Visitors(farm, posts_per_second=60, seed=2)
+        time.sleep(1.0)  # a second of normal life
+        fail_over(primary, standby)
+        time.sleep(1.0)
+        visitors.stop()
+        farm.drain()
+        assert farm.verdict() == []
+    assert visitors.answers.keys() == {202}, "the gap is bridged by the spill file"
+
+
+def test_relays_start_without_the_database_and_hand_over_when_it_is_there(tmp_path: Path) -> None:
+    with open_folder() as folder, Farm(tmp_path, (cluster := Cluster(folder / "pg").make()).url) as farm:
+        visitors = Visitors(farm, posts_per_second=60, seed=3)
+        time.sleep(1.0)
+        visitors.stop()
+        assert farm.spilled() > 0
+        cluster.start()
+        try:
+            farm.drain()
+            assert farm.verdict() == []
+        finally:
+            cluster.kill()
+    assert visitors.answers.keys() == {202}
+
+
+def test_connections_that_break_at_commit_lose_and_double_nothing(tmp_path: Path, database: str) -> None:
+    with ProxyThread(database) as proxy, Farm(tmp_path, proxy.url, watch=database) as farm:
+        visitors = Visitors(farm, posts_per_second=60, seed=4)
+        for _ in range(8):
+            proxy.lose_the_answer_to(b"COMMIT")
+            time.sleep(0.2)
+        proxy.cut()
+        time.sleep(0.5)
+        proxy.mend()
+        proxy.freeze()
+        time.sleep(2.0)
+        proxy.thaw()
+        visitors.stop()
+        farm.drain()
+        assert farm.verdict() == []
+        assert proxy.lost > 3
+    assert visitors.answers.keys() == {202}
+
+
+@pytest.mark.parametrize("couriers", [2, 8])
+def test_couriers_that_race_share_the_work_and_a_frozen_one_does_no_harm(
+    tmp_path: Path, database: str, couriers: int
+) -> None:
+    with Farm(tmp_path, database, relays=1, couriers=couriers) as farm:
+        farm.fault(what="delay", seconds=0.1, count=None)  # so that calls are under way when one freezes
+        visitors = Visitors(farm, posts_per_second=80, seed=5)
+        time.sleep(1.0)
+        farm.couriers[0].signal(signal.SIGSTOP)
+        time.sleep(5.0)  # past its lease
+        farm.couriers[0].signal(signal.SIGCONT)
+        visitors.stop()
+        farm.drain()
+        assert farm.verdict() == []
