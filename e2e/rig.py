@@ -96,8 +96,11 @@ class RelayProcess:
         server: str = "",
         store: str = "",
         environ: Mapping[str, str] = ENVIRON,
+        program: str = "relay",
     ) -> None:
-        """`settings` is more of relay.toml, `server` and `store` of those two tables."""
+        """`settings` is more of relay.toml, `server` and `store` of those two tables; `program` is
+        the module to run."""
+        self._program = program
         self._environ = dict(os.environ) | dict(environ)
         self._log = folder / "relay.log"
         with loopback_listener() as free:
@@ -115,7 +118,7 @@ class RelayProcess:
         )
 
     def start(self, *, wait: bool = True) -> None:
-        command = [sys.executable, "-m", "relay", "serve", "--config", str(self._config)]
+        command = [sys.executable, "-m", self._program, "serve", "--config", str(self._config)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
         if wait:
@@ -151,14 +154,14 @@ class RelayProcess:
 class Rig:
     """Relay, twin and the generator's log in one folder: `with Rig(folder) as rig:`."""
 
-    def __init__(self, folder: Path, *, settings: str = "") -> None:
+    def __init__(self, folder: Path, *, settings: str = "", program: str = "relay") -> None:
         listener = loopback_listener()
         self.meta = Poisoned(create_twin())
         self._twin = Served(self.meta, plain=listener)
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=120)
         self.log_path = folder / "generator.jsonl"
         self.log = GeneratorLog(self.log_path)
-        self.relay = RelayProcess(folder, str(self.http.base_url), settings=settings)
+        self.relay = RelayProcess(folder, str(self.http.base_url), settings=settings, program=program)
 
     def __enter__(self) -> Self:
         self.relay.start()
