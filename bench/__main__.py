@@ -2,7 +2,8 @@
 
 import sys
 
-from bench import order
+from bench import order, tripwire
 
 if __name__ == "__main__":
+    tripwire.main()
     sys.exit(order.main())

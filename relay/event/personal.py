@@ -234,7 +234,10 @@ def _names_a_phone(name: str) -> bool:
 def _may_hold(text: str) -> bool:
     """Whether it is worth looking closely: nothing that `personal_kind` finds is without one of the signs."""
     text = text.lower()
-    return any(sign in text for sign in _SIGNS)
+    for sign in _SIGNS:  # noqa: SIM110 - any() over a generator takes four times as long, and each event pays it
+        if sign in text:
+            return True
+    return False
 
 
 def _address(url: str, place: str) -> tuple[str, dict[str, Kind]]:
