@@ -84,6 +84,18 @@ def test_a_pixel_that_sends_by_fetch_is_followed_too(lab: Lab, page: Page, posts
     assert_counted_once(lab, browsers=1)
 
 
+def test_without_the_canary_an_ambiguous_end_stays_open(lab: Lab, page: Page, posts: Posts) -> None:
+    heads: list[str] = []
+    page.on("request", lambda request: heads.append(request.url) if request.method == "HEAD" else None)
+    lab.fault(what="status", status=204, path="/tr/")
+    tag = lab.snippet('data-canary="off"').replace(" async", "")
+    open_shop(lab, page, script=LEAD, head=tag + lab.base_code(page_view=False))
+    wait_for(page, posts.told)
+    assert posts.told() == ["pending/error+unknown"]
+    assert heads == []
+    assert_counted_once(lab, browsers=1)
+
+
 class Disguised:
     """In front of the relay, as a shop's own proxy: other names for the script, its parts and the posts."""
 

@@ -45,3 +45,13 @@ test('types come from the sources and hold for those who use them', () => {
   for (const { types } of /** @type {{types: string}[]} */ (Object.values(exports)))
     assert.ok(readFileSync(join(folder, types.replace('./types/', ''))).length);
 });
+
+test('the script and the posts may have paths of the site’s own', () => {
+  /** @type {any[]} */
+  const added = [];
+  const document = { createElement: () => ({ dataset: {} }), head: { append: (/** @type {any} */ script) => added.push(script) } };
+  Object.assign(globalThis, { window: {}, document });
+  load({ ...OPTIONS, src: '/assets/shop.js', endpoint: '/assets/in' });
+  const [{ src, dataset }] = added;
+  assert.deepEqual([src, { ...dataset }], ['/assets/shop.js', { site: 'demo-shop', endpoint: '/assets/in' }]);
+});

@@ -5,6 +5,8 @@
  * @typedef {object} Options
  * @property {string} relay the relay's address as browsers see it, such as `https://relay.shop.example`
  * @property {string} site the site's key in relay.toml
+ * @property {string} [src] where the script comes from, if not from `/c.js` of the relay
+ * @property {string} [endpoint] where posts go, if not to `/v1/events` where the script comes from
  * @property {string} [consent] the adapter that is asked (`tcf`, `google`, …), or empty for a page that calls `consent()`
  * @property {'ldu' | 'drop' | 'ignore'} [gpc] what the browser's Global Privacy Control means; `ldu` if left out
  * @property {boolean | 'custom'} [ga4] take GA4 ecommerce events from the page's dataLayer
@@ -62,8 +64,9 @@ const addPixel = (options) => {
 };
 
 /** @param {Options} options @returns {Record<string, string>} the tag's data attributes */
-const attributes = ({ site, consent, gpc, ga4, debug }) => ({
+const attributes = ({ site, consent, endpoint, gpc, ga4, debug }) => ({
   site,
+  ...(endpoint && { endpoint }),
   ...(consent !== undefined && { consent }),
   ...(gpc && { gpc }),
   ...(ga4 && { ga4: ga4 === true ? '' : ga4 }),
@@ -77,7 +80,7 @@ export const load = (options) => {
   if (!page() || isLoaded) return;
   isLoaded = true;
   stub();
-  addScript(options.relay.replace(/\/$/, '') + '/c.js', options, attributes(options));
+  addScript(options.src ?? options.relay.replace(/\/$/, '') + '/c.js', options, attributes(options));
   if (options.pixel) addPixel(options);
 };
 

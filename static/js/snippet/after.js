@@ -25,5 +25,5 @@ export default (core) => {
     try {
       begin(core);
     } catch {}
-  if (!window.fbq?.callMethod) part('judge', ({ inspect }) => inspect(core.fail));
+  if (!window.fbq?.callMethod) part('judge', ({ inspect }) => inspect(core.fail, core.data));
 };

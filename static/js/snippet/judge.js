@@ -25,8 +25,10 @@ const canary = async (url) => {
  * The canary: does a host answer at all? Asked once a minute. It carries credentials, so that it shares the Pixel's own
  * connections. Not verified against the live Meta.
  * @param {string} url
+ * @param {DOMStringMap} data
  */
-const reach = (url) => {
+const reach = async (url, data) => {
+  if (data.canary === 'off') return 'unknown';
   const at = performance.now();
   if (!(at - asked[url]?.at < CACHE_MS)) asked[url] = { at, answer: canary(url) };
   return asked[url].answer;
@@ -39,8 +41,9 @@ const reach = (url) => {
  * @param {string} what happened
  * @param {Violation[]} violations
  * @param {(state: import('./types.js').State, evidence: string) => void} end
+ * @param {DOMStringMap} data the tag's attributes
  */
-export const judge = async (address, what, violations, end) => {
+export const judge = async (address, what, violations, end, data) => {
   const [url] = String(address).split('?');
   const entries = /** @type {any[]} */ (performance.getEntriesByName(String(address)));
   if (entries.some((entry) => entry.requestStart)) return end('sent', 'timing');
@@ -48,7 +51,7 @@ export const judge = async (address, what, violations, end) => {
   const enforced = (look) => violations.some((violation) => violation.disposition !== 'report' && look(violation));
   const isStopped = () =>
     enforced(({ effectiveDirective, blockedURI }) => effectiveDirective !== 'connect-src' && blockedURI.startsWith(url));
-  const answer = isStopped() ? '' : await reach(url);
+  const answer = isStopped() ? '' : await reach(url, data);
   if (isStopped()) return end('blocked', 'csp');
   if (answer === 'reach') return end('sent', what + '+reach');
   const isForbidden = enforced(({ effectiveDirective }) => effectiveDirective === 'connect-src');
@@ -71,8 +74,9 @@ export const watchFrame = (frame, end) => {
 /**
  * Meta's script may have failed before we came: the browser has done with it, and its host does not answer.
  * @param {() => void} fail
+ * @param {DOMStringMap} data
  */
-export const inspect = async (fail) => {
+export const inspect = async (fail, data) => {
   for (const { src } of document.scripts)
-    if (/\/fbevents\.js/.test(src) && performance.getEntriesByName(src)[0] && (await reach(src)) === 'noreach') fail();
+    if (/\/fbevents\.js/.test(src) && performance.getEntriesByName(src)[0] && (await reach(src, data)) === 'noreach') fail();
 };

@@ -2,7 +2,7 @@
 
 import { age, find } from './events.js';
 import { report } from './leg.js';
-import { guard, part } from './site.js';
+import { data, guard, part } from './site.js';
 
 const SETTLE_MS = 2500; // a request has this long to be answered
 
@@ -46,7 +46,7 @@ export const follow = (transport, address, body) => {
   return (/** @type {string} */ what) => {
     // Only these prove something by themselves.
     if (/^(load|fetch)$/.test(what)) end('sent', what);
-    else part('judge', (module) => module.judge(address, what, violations, end));
+    else part('judge', (module) => module.judge(address, what, violations, end, data));
   };
 };
 
