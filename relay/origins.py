@@ -64,17 +64,16 @@ def spelt(path: Path) -> str:
 
 
 def _walk(table: Section, path: Path) -> Iterator[tuple[Path, Any, Any, str]]:
-    """Path, value, default and sentence of every setting that holds no others."""
+    """Path, value, default and sentence of every setting: the table's own first, then those of tables within it."""
     hints = get_type_hints(type(table), include_extras=True)
-    for field in msgspec.structs.fields(type(table)):
-        value, at = getattr(table, field.name), (*path, field.name)
-        inner = _tables(value)
-        if inner:
-            for key, each in inner:
-                yield from _walk(each, at if key is None else (*at, key))
-        else:
+    fields = [(field, getattr(table, field.name)) for field in msgspec.structs.fields(type(table))]
+    for field, value in fields:
+        if not _tables(value):
             default = None if field.required else field.default
-            yield at, value, default, _sentence(hints[field.name])
+            yield (*path, field.name), value, default, _sentence(hints[field.name])
+    for field, value in fields:
+        for key, each in _tables(value):
+            yield from _walk(each, (*path, field.name) if key is None else (*path, field.name, key))
 
 
 def _tables(value: Any) -> list[tuple[str | int | None, Section]]:

@@ -1,5 +1,6 @@
 """What is in force and where it comes from; and that no secret is among it."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,13 @@ def test_tables_within_tables_are_told_by_their_place(tmp_path: Path) -> None:
     assert told(found["site[0].pixels[1].graph_version"])[:2] == ("none", Origin.DEFAULT)
     assert told(found["site[0].address_hosts.ipv6"])[:2] == ("none", Origin.DEFAULT)
     assert told(found["site[0].events.Purchase.mode"])[:2] == ('"split"', Origin.FILE)
+
+
+def test_each_section_is_told_in_one_piece(tmp_path: Path) -> None:
+    sections = [row.section for row in rows(tmp_path).values()]
+    pieces = [section for section, _ in groupby(sections)]
+    assert len(pieces) == len(set(pieces))
+    assert pieces.index("site[0]") < pieces.index("site[0].pixels[0]") < pieces.index("site[0].pixels[1]")
 
 
 def test_of_a_secret_it_is_told_whether_it_is_there_and_nothing_more(tmp_path: Path) -> None:
