@@ -37,6 +37,7 @@ class IssueKind(StrEnum):
     LATE = "late"
     SNIPPET_SILENT = "snippet_silent"
     OTHER_FAMILY = "other_family"
+    FOREIGN_SENDER = "foreign_sender"
     PIXEL_BLOCKED = "pixel_blocked"
     CONSENT_DENIED = "consent_denied"
 
@@ -264,6 +265,18 @@ ISSUE_WORDS: Final[dict[IssueKind, IssueWords]] = {
         fix=(
             "Give the relay's name an AAAA record; or set [site.address_hosts] ipv6, which brings a signed IPv6 "
             "address to events that came over IPv4 (docs/addresses.md)."
+        ),
+    ),
+    IssueKind.FOREIGN_SENDER: IssueWords(
+        title="Somebody else sends events of these pages",
+        severity=Severity.HIGH,
+        sentence=(
+            "Pages tell of another sender for the same pixel. Where its events carry another id than ours, or none, "
+            "Meta counts them twice."
+        ),
+        fix=(
+            "Keep one sender of server events for each pixel. The line above says what to turn off, and Radar how to "
+            "verify it."
         ),
     ),
     IssueKind.PIXEL_BLOCKED: IssueWords(

@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 from starlette.requests import Request
 
 from relay.delivery.graph import Graph
-from relay.event.issue import IssueKind
+from relay.event.issue import IssueKind, Severity
 from relay.event.outcome import AttemptOutcome, BrowserState, Fate, Refusal
 from relay.event.tally import Topic
 from relay.settings import Settings, Site
 from relay.store.protocol import Issue, PixelState, Store
 from relay.web.ingest import BY_CHOICE
 from relay.web.loads import Loads
+from relay.web.radar import RadarFinding, read_radar
 from relay.web.rollup import Sums, read_sums
 from relay.web.scope import MINUTE_MS, Scope
 from relay.web.twin_view import AddressWay, read_twin_addresses
@@ -39,6 +40,7 @@ class Seen(NamedTuple):
     legs: Sums
     ways: Sequence[AddressWay]
     loads: Mapping[str, Loads]
+    senders: Sequence[RadarFinding]  # that pages tell of now
     words: str  # Meta's own, of the last call that it refused
 
 
@@ -58,6 +60,7 @@ async def read_conditions(request: Request, scope: Scope) -> list[Issue]:
         legs=await read_sums(store, Topic.LEG, scope, now_ms),
         ways=read_twin_addresses(await graph.twin_addresses()) or (),
         loads=state.loads.of_sites(),
+        senders=[each for each in (await read_radar(request)).findings if not each.gone],
         words=await _last_words(store),
     )
     sites = [site for site in settings.site if scope.site in (None, site.key)]
@@ -87,7 +90,13 @@ def conditions(seen: Seen, sites: Sequence[Site], site: str | None) -> Iterator[
         yield _issue(seen, IssueKind.REJECTED, named, count=rejected, sample=seen.words)
     if (late := _late_ms(seen)) is not None:
         yield _issue(seen, IssueKind.LATE, named, first_ms=late)
-    differing = sum(way.pairs for way in seen.ways if (way.pixel, way.server) == ("ipv6", "ipv4"))
+    for sender in seen.senders:
+        if sender.severity is not Severity.LOW:
+            yield _issue(
+                seen, IssueKind.FOREIGN_SENDER, sender.site, place=sender.sender, first_ms=sender.first_ms,
+                last_ms=sender.last_ms, count=sender.pages, sample=f"{sender.name}: {sender.fix}",
+            )  # fmt: skip
+    differing = sum(way.pairs for way in seen.ways if way.pixel != way.server)
     if differing:
         yield _issue(seen, IssueKind.OTHER_FAMILY, named, count=differing)
     blocked = seen.legs.total(BrowserState.BLOCKED)

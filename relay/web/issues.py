@@ -27,6 +27,7 @@ EVIDENCE: Final[dict[IssueKind, tuple[str, str]]] = {
     IssueKind.LATE: ("/delivery", "what waits, and Meta's answers"),
     IssueKind.REJECTED: ("/receipts?fate=rejected", "the refused events"),
     IssueKind.OTHER_FAMILY: ("/addresses", "the way of the addresses"),
+    IssueKind.FOREIGN_SENDER: ("/radar", "the radar"),
     IssueKind.UNTRUSTED_PROXY: ("/addresses", "the way of the addresses"),
     IssueKind.SNIPPET_SILENT: ("/setup", "the steps of the set-up"),
     IssueKind.UNUSABLE_KEY: ("/match-keys", "the match keys"),
