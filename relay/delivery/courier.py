@@ -15,10 +15,10 @@ import structlog
 from relay.delivery.answer import Answer
 from relay.delivery.graph import Graph, PixelAccess, call_seconds
 from relay.delivery.round import OnCall, Round
-from relay.errors import SettingsError
+from relay.errors import SettingsError, StoreError
 from relay.event.schedule import rest_ms, retry_delay_ms
 from relay.settings import Delivery
-from relay.store.protocol import Lease, Store
+from relay.store.protocol import Circuit, Lease, SharedCircuits, Store
 
 SLEEP_MAX_MS: Final = 60_000  # a moved clock, or a change that nobody told us of, is noticed within this
 SLEEP_MIN_MS: Final = 10
@@ -43,13 +43,15 @@ class Courier:
         read_pixels: Callable[[], Mapping[str, PixelAccess]] | None = None,
         on_call: OnCall | None = None,
         *,
+        circuits: SharedCircuits | None = None,
         look_ms: int = SLEEP_MAX_MS,
     ) -> None:
         """`pixels` by id; `clock_ms` gives Unix milliseconds, `jitter` a number from 0 to 1.
 
         `steady_ms` counts milliseconds and cannot be set: against it a step of the wall clock shows. Left
         out: the wall clock is never set. `read_pixels` reads `pixels` anew, where a token can change. `on_call` is
-        told of each call that has ended. `look_ms` is how long the courier sleeps at most without being woken.
+        told of each call that has ended. `circuits` is what it
+        shares with other couriers on the store; `look_ms` is how long it sleeps at most without being woken.
         """
         self._store = store
         self._graph = graph
@@ -71,6 +73,7 @@ class Courier:
         self._read_pixels = read_pixels
         self._on_call = on_call
         self._look_ms = look_ms
+        self._circuits = circuits
         self._renewed_ms = self._steady_ms()
         self._resting: dict[str, int] = {}  # pixel → when it may be called again
         self._failures: dict[str, int] = {}  # pixel → calls that failed on end; then it is probed
@@ -158,6 +161,7 @@ class Courier:
         self._wake.clear()
         await self._follow_clock()
         await self._renew_tokens()
+        await self._learn_circuits()
         if len(self._rounds) >= self._delivery.concurrency:
             await self._wake.wait()  # the end of a round
             return
@@ -183,12 +187,29 @@ class Courier:
             lease_ms=self._lease_ms,
             limit=self._delivery.batch_max,
             busy=busy | frozenset(self._failures),
-        ) or await self._store.claim(
-            now_ms=now_ms,
-            lease_ms=self._lease_ms,
-            limit=1,
-            busy=busy,
-        )
+        ) or await self._claim_probe(now_ms, busy)
+
+    async def _claim_probe(self, now_ms: int, busy: frozenset[str]) -> Lease | None:
+        if self._circuits is None:
+            return await self._store.claim(now_ms=now_ms, lease_ms=self._lease_ms, limit=1, busy=busy)
+        for pixel in sorted(self._failures.keys() - busy):
+            others = busy | (frozenset(self._failures) - {pixel})
+            due_ms = await self._store.next_due_ms(busy=others)
+            if due_ms is None or due_ms > now_ms:
+                continue
+            if await self._circuits.take_probe(pixel, now_ms=now_ms, until_ms=now_ms + self._lease_ms):
+                return await self._store.claim(now_ms=now_ms, lease_ms=self._lease_ms, limit=1, busy=others)
+        return None
+
+    async def _learn_circuits(self) -> None:
+        """What the calls of other machines have told of each pixel; theirs count as this one's own."""
+        if self._circuits is None:
+            return
+        known = {circuit.pixel: circuit for circuit in await self._circuits.circuits()}
+        for pixel in self._failures.keys() - known.keys():
+            self._resting.pop(pixel, None)  # mended, and found so by another
+        self._failures = {pixel: circuit.failures for pixel, circuit in known.items()}
+        self._resting |= {pixel: circuit.until_ms for pixel, circuit in known.items()}
 
     async def _sleep(self, due_ms: int | None) -> None:
         nearest_ms = min([*self._resting.values(), *(() if due_ms is None else (due_ms,))], default=None)
@@ -219,23 +240,32 @@ class Courier:
             _log_failure("delivery.round_failed", error, pixel=pixel)
             self._resting[pixel] = self._clock_ms() + retry_delay_ms(1, self._jitter())
         else:
-            self._note(pixel, failed, current.answered_ms)
+            await self._note(pixel, failed, current.answered_ms)
         finally:
             del self._rounds[pixel]
             self._wake.set()
 
-    def _note(self, pixel: str, failed: Answer | None, answered_ms: int) -> None:
+    async def _note(self, pixel: str, failed: Answer | None, answered_ms: int) -> None:
         """The circuit of the pixel: opened by a call that fails, closed by one that does not."""
         failures = self._failures.pop(pixel, 0)
         if failed is None:
             if failures:
                 log.info("delivery.circuit_closed", pixel=pixel, failures=failures)
+                await self._tell(lambda shared: shared.close_circuit(pixel))
             return
         if not failures:
             log.warning("delivery.circuit_opened", pixel=pixel)
         self._failures[pixel] = failures + 1
         wait_ms = rest_ms(failures + 1, self._jitter(), failed.retry_after_ms, throttled=failed.throttled)
         self._resting[pixel] = answered_ms + wait_ms
+        circuit = Circuit(pixel=pixel, failures=failures + 1, until_ms=answered_ms + wait_ms)
+        await self._tell(lambda shared: shared.open_circuit(circuit))
+
+    async def _tell(self, say: Callable[[SharedCircuits], Awaitable[None]]) -> None:
+        """Where the store fails, this courier knows it alone, until the next call."""
+        if self._circuits is not None:
+            with contextlib.suppress(StoreError):
+                await say(self._circuits)
 
     async def _drain(self) -> None:
         for current in self._rounds.values():

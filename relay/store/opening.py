@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from relay.errors import SettingsError
 from relay.loading import read_store_url
 from relay.settings import Settings
-from relay.store.protocol import Store
+from relay.store.protocol import SharedCircuits, Store
 from relay.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Opened(NamedTuple):
 
     store: Store
     clock_ms: Callable[[], int]
+    circuits: SharedCircuits | None  # where other couriers may work on the store
     found: asyncio.Event | None  # of a database that may be away at first: set once it has been there
 
 
@@ -36,14 +37,14 @@ async def open_store(settings: Settings, environ: Mapping[str, str], clock_ms: C
     if url is None:
         path = Path(settings.store.path)
         store = await SqliteStore.open(path, limits=settings.store, clock_ms=clock_ms)
-        return Opened(store, clock_ms, None)
+        return Opened(store, clock_ms, None, None)
     _check_installed()
     from relay.store.postgres.serving import ServingStore
 
     path = Path(settings.store.path)
     spill = path.with_name(f"{path.stem}.spill.db") if settings.server.role in TAKING else None
     serving = await ServingStore.start(url, spill, limits=settings.store, clock_ms=clock_ms)
-    return Opened(serving, serving.clock, serving.is_prepared)
+    return Opened(serving, serving.clock, serving, serving.is_prepared)
 
 
 @asynccontextmanager

@@ -121,6 +121,28 @@ class PixelState(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Circuit(msgspec.Struct, frozen=True, kw_only=True):
+    """A pixel of which the last call failed."""
+
+    pixel: str
+    failures: int  # on end
+    until_ms: int  # nobody calls for it before
+
+
+class SharedCircuits(Protocol):
+    """What couriers on several machines tell each other of pixels in trouble."""
+
+    async def circuits(self) -> list[Circuit]: ...
+
+    async def open_circuit(self, circuit: Circuit) -> None: ...
+
+    async def close_circuit(self, pixel: str) -> None: ...
+
+    async def take_probe(self, pixel: str, *, now_ms: int, until_ms: int) -> bool:
+        """Whether this courier may call for the pixel, whose rest is over; for the others it rests until then."""
+        ...
+
+
 Status = Literal["held", "due", "sending", "parked", "ended"]
 
 

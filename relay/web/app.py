@@ -174,6 +174,7 @@ async def working(
             state.steady_ms,
             read_pixels,
             state.metrics.called,
+            circuits=opened.circuits,
             look_ms=SLEEP_MAX_MS if opened.found is None else SHARED_LOOK_MS,
         )
 

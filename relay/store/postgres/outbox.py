@@ -6,7 +6,7 @@ over by the others (SKIP LOCKED), so that nobody waits and nobody takes twice.
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Literal, assert_never
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -163,6 +163,20 @@ JOIN attempt_event ON attempt_event.attempt = attempt.id AND attempt_event.event
 WHERE queue.lease IS NOT NULL
 """
 
+IN_TURN: Final = "SELECT pg_advisory_xact_lock(4710004)"
+
+# The same step to all: they ask for the time within seconds of each other, and see it differ by as much.
+NOTICED: Final = """
+SELECT EXISTS (
+    SELECT 1 FROM clock_step
+    WHERE courier <> $1 AND abs(at_ms - $2) <= 120000 AND abs(step_ms - $3) <= 5000
+)
+"""
+
+NOTICE: Final = "INSERT INTO clock_step (courier, at_ms, step_ms) VALUES ($1, $2, $3)"
+
+MOVE_CIRCUITS: Final = "UPDATE pixel_circuit SET until_ms = until_ms + $1"
+
 MOVE_LEASES: Final = "UPDATE queue SET lease_until_ms = lease_until_ms + $1 WHERE lease_until_ms IS NOT NULL"
 
 # Rows that were written by the clock as it was: not those that were received within the last minute by the
@@ -286,7 +300,13 @@ async def unpark(connection: Connection, pixel: str) -> None:
     await connection.execute(UNPARK, pixel)
 
 
-async def clock_stepped(connection: Connection, *, expected_ms: int, now_ms: int) -> None:
+async def clock_stepped(connection: Connection, *, expected_ms: int, now_ms: int, courier: UUID) -> None:
+    """Once, however many couriers notice it."""
+    await connection.execute(IN_TURN)
+    if await connection.fetchval(NOTICED, courier, now_ms, now_ms - expected_ms):
+        return
+    await connection.execute(NOTICE, courier, now_ms, now_ms - expected_ms)
+    await connection.execute(MOVE_CIRCUITS, now_ms - expected_ms)
     await connection.execute(MOVE_LEASES, now_ms - expected_ms)
     await connection.execute(MOVE_DUES, expected_ms, now_ms - expected_ms, now_ms)
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
+from uuid import uuid4
 
 from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull
@@ -20,6 +21,7 @@ from relay.settings import StoreSettings
 from relay.store.postgres import (
     admit,
     alerts,
+    circuits,
     counter,
     days,
     ended,
@@ -43,6 +45,7 @@ from relay.store.protocol import (
     STEPS_MS,
     AttemptResult,
     Backlog,
+    Circuit,
     Counts,
     Decision,
     Erased,
@@ -80,6 +83,7 @@ class PostgresStore:
         self._limits = limits
         self._clock_ms = clock_ms
         self._shard = secrets.randbelow(SHARDS)
+        self._courier = uuid4()
         self._days: set[int] = set()  # those that are known to have a place
         self._writer = Writer(self._commit)
 
@@ -176,7 +180,19 @@ class PostgresStore:
         return await self._read(partial(outbox.next_due_ms, busy=busy))
 
     async def clock_stepped(self, *, expected_ms: int, now_ms: int) -> None:
-        await self._write(outbox.clock_stepped, expected_ms=expected_ms, now_ms=now_ms)
+        await self._write(outbox.clock_stepped, expected_ms=expected_ms, now_ms=now_ms, courier=self._courier)
+
+    async def circuits(self) -> list[Circuit]:
+        return await self._read(circuits.circuits)
+
+    async def open_circuit(self, circuit: Circuit) -> None:
+        await self._write(circuits.open_circuit, circuit=circuit)
+
+    async def close_circuit(self, pixel: str) -> None:
+        await self._write(circuits.close_circuit, pixel=pixel)
+
+    async def take_probe(self, pixel: str, *, now_ms: int, until_ms: int) -> bool:
+        return await self._write(circuits.take_probe, pixel=pixel, now_ms=now_ms, until_ms=until_ms)
 
     async def recover(self, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
         return await self._write(outbox.recover, now_ms=now_ms, on_unknown=on_unknown, shard=self._shard)
