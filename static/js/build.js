@@ -27,6 +27,7 @@ export const BUDGET = {
   'segment.js': 2450,
   'user_data.js': 400,
   'warm.js': 350,
+  'server.js': 350,
   .../** @type {Record<string, number>} */ (Object.fromEntries(adapters.map((name) => [name, 400]))),
 };
 

@@ -11,18 +11,18 @@ import { begin } from './track.js';
 
 /**
  * @param {string} name
- * @param {unknown} [word]
+ * @param {unknown[]} words
  */
-const load = (name, word) => {
+const load = (name, ...words) => {
   part(name, (module) =>
-    module.default({ begin, calls, data, events, fail, find, follow, gate, resume, terms, violations }, word),
+    module.default({ begin, calls, data, events, fail, find, follow, gate, resume, terms, violations }, ...words),
   );
 };
 
 /** @type {import('./types.js').Counterfoil} */
 const counterfoil = (command, name, values, { pixelIds, ...options } = {}) => {
   // A part of its own: consent, segment.
-  if (!/^track/.test(command)) return void load(command, name);
+  if (!/^track/.test(command)) return void load(command, name, values, { pixelIds, ...options });
   options.eventID ||= uuid();
   for (const pixel of pixelIds || ['']) {
     const words = [name, values, options];

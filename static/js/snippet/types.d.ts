@@ -82,7 +82,14 @@ export type Violation = Pick<SecurityPolicyViolationEvent, 'blockedURI' | 'dispo
 /** What the parts of the snippet that are loaded later may touch. */
 export interface Core {
   /** An event begins; returns its id. */
-  begin: (name: string, data: unknown, eventID?: unknown, pixelIds?: string[]) => string | undefined;
+  begin: (
+    name: string,
+    data: unknown,
+    eventID?: unknown,
+    pixelIds?: string[],
+    userData?: Record<string, unknown>,
+    signature?: string,
+  ) => string | undefined;
   /** Calls of ours that wait for the page's `fbq`. */
   calls: unknown[][];
   /** The script tag's own attributes. */
@@ -115,7 +122,7 @@ export interface Source {
 }
 
 export interface Counterfoil {
-  /** `name` is the event's; of `consent` it is the word, of `segment` the message. */
+  /** Of `server`, as of `track`, `name` is the event's; of `consent` it is the word, of `segment` the message. */
   (command: string, name: unknown, data?: object, options?: Options): string | undefined;
   /** Calls made before the script had loaded, kept by the page's stub. */
   q?: ArrayLike<any>[];
