@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page
 
-from e2e.lab import SITE, Json, Lab, open_lab, wait_until
+from e2e.lab import PIXEL, SITE, Json, Lab, open_lab, wait_until
 from e2e.lossy import LosesAnswers
 from relay.settings import Delivery, EventMapping
 
@@ -148,3 +148,22 @@ def test_what_the_relay_refuses_goes_on_neither_half(paired: Lab, page: Page) ->
         "PageView",
     }
     assert paired.refused() == {"missing_value": 1}
+
+
+def test_segments_own_pixel_destination_is_adopted_by_the_message_s_id(paired: Lab, page: Page) -> None:
+    """As that destination calls it (device mode). The destination itself comes from Segment's CDN, with a workspace."""
+    device_mode = (
+        "<script>analytics.addSourceMiddleware(({payload, next}) => { const {type, messageId} = payload.obj;"
+        f"if (type === 'track') fbq('trackSingle', '{PIXEL}', 'Purchase', {{value: 25, currency: 'EUR'}}, "
+        "{eventID: messageId}); next(payload); })</script>"
+    )
+    sdk = segment_sdk(paired).replace("<script>analytics.page()</script>", device_mode)
+    page.goto(paired.page("/p", head=f"{paired.base_code(page_view=False)}{paired.snippet()}{sdk}"))
+    page.wait_for_function("window.fbq.callMethod && !Array.isArray(window.analytics)")
+    track(page, "Order Completed", ORDER)
+    (server,) = paired.wait_for_server("Purchase")
+    (browser,) = paired.half("browser", "Purchase")
+    assert browser["event_id"] == server["event_id"]
+    assert browser["received_ms"] <= server["received_ms"]
+    assert server["event_id"].startswith("ajs-next-")
+    assert set(paired.counted("Purchase").values()) == {1}

@@ -329,6 +329,7 @@ class SegmentReason(StrEnum):
     """Why a post in Segment's format was refused as a whole. Nothing of it was stored."""
 
     UNKNOWN_WRITE_KEY = "unknown_write_key"
+    PUBLIC_KEY_WITHOUT_ORIGIN = "public_key_without_origin"
     SECRET_KEY_IN_BROWSER = "secret_key_in_browser"  # noqa: S105 - a reason
     BATCH_TOO_LARGE = "batch_too_large"
     BATCH_NOT_READABLE = "batch_not_readable"
@@ -339,6 +340,7 @@ class SegmentReason(StrEnum):
 
 SEGMENT_STATUS: Final[dict[SegmentReason, int]] = {
     SegmentReason.UNKNOWN_WRITE_KEY: 401,
+    SegmentReason.PUBLIC_KEY_WITHOUT_ORIGIN: 403,
     SegmentReason.SECRET_KEY_IN_BROWSER: 403,
     SegmentReason.BATCH_TOO_LARGE: 413,
     SegmentReason.BATCH_NOT_READABLE: 400,
@@ -350,6 +352,9 @@ SEGMENT_STATUS: Final[dict[SegmentReason, int]] = {
 SEGMENT_SENTENCES: Final[dict[SegmentReason, str]] = {
     SegmentReason.UNKNOWN_WRITE_KEY: (
         "The write key is not one of this relay's. Pages use the site's key, servers its secret write key."
+    ),
+    SegmentReason.PUBLIC_KEY_WITHOUT_ORIGIN: (
+        "The site's public key is for its pages, and this request has no Origin. A server sends the secret write key."
     ),
     SegmentReason.SECRET_KEY_IN_BROWSER: (
         "A page sent the site's secret write key. Put the site's public key there, and make a new secret one."

@@ -4,6 +4,7 @@ Two kinds of senders, told apart by their key. A site's servers send its secret 
 send the site's public key, from one of its origins; what they say of the visitor's address is not believed.
 """
 
+import asyncio
 import base64
 import uuid
 from typing import Any, Final, NamedTuple
@@ -50,7 +51,7 @@ from relay.web.ingest import (
 from relay.web.mapping import RECENT_MAX
 from relay.web.origin import allow, is_allowed, origin_of
 from relay.web.rates import Limited, Rates
-from relay.web.server_events import site_of_key, take_address
+from relay.web.server_events import AT_ONCE, site_of_key, take_address
 
 log = structlog.get_logger("relay.web")
 
@@ -142,7 +143,7 @@ async def _take(request: Request, call: str) -> Response:
 
 async def _admit(request: Request, source: Source, batch: Batch, facts: RequestFacts) -> Response:
     """Commit what is good in one transaction, and say what was not and why."""
-    outcomes = [_outcome(request, source, message, batch.sent_at, facts) for message in batch.messages]
+    outcomes = await _outcomes(request, source, batch, facts)
     request.app.state.recent_messages.extend(
         preview(message, outcome, site=source.site.key, received_ms=facts.received_ms)
         for message, outcome in zip(batch.messages[-RECENT_MAX:], outcomes[-RECENT_MAX:], strict=True)
@@ -172,6 +173,18 @@ def _all_refused(answer: Answer) -> Response:
     words = ErrorWords(reason=reason, message=SEGMENT_SENTENCES[reason])
     refused = RefusedAnswer(**msgspec.structs.asdict(answer), error=words)
     return JsonResponse(refused, status_code=SEGMENT_STATUS[reason], headers=NO_STORE)
+
+
+async def _outcomes(
+    request: Request, source: Source, batch: Batch, facts: RequestFacts
+) -> list[tuple[OutboxEvent, ...] | Refused | NoEvent]:
+    """Of each message; a large batch lets other requests have their turn."""
+    outcomes: list[tuple[OutboxEvent, ...] | Refused | NoEvent] = []
+    for number, message in enumerate(batch.messages, start=1):
+        outcomes.append(_outcome(request, source, message, batch.sent_at, facts))
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return outcomes
 
 
 def _outcome(
@@ -233,6 +246,8 @@ def _source(request: Request, facts: RequestFacts, key: str | None) -> Source:
         return Source(site=site, browser=None)
     if (site := settings.site_by_key(key or "")) is None:
         raise SegmentError(SegmentReason.UNKNOWN_WRITE_KEY)
+    if origin is None:
+        raise SegmentError(SegmentReason.PUBLIC_KEY_WITHOUT_ORIGIN)
     page_origin(origin, site)
     seen = BrowserSource(
         address=connection_address(facts, settings).address,
