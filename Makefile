@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --extra postgres --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo setup dev test check e2e browser postgres sequences js lock docs bench screenshots soak fuzz clean
+.PHONY: help demo setup dev test check e2e browser postgres sequences js lock docs version walk bench screenshots soak fuzz clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z0-9]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -73,6 +73,16 @@ lock: dev  ## renew requirements/*.txt from pyproject.toml
 	$(UV_COMPILE) --extra browser --group build -c requirements/core.txt -o requirements/run.txt
 	$(UV_COMPILE) --extra browser --extra otel --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(UV_COMPILE) --extra browser --extra otel --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
+
+# The one place is relay/__init__.py; a test of each package holds the others to it.
+version:  ## write the relay's version into the packages beside it
+	@version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' relay/__init__.py); \
+	  sed -i "s/^  \"version\": \".*\"/  \"version\": \"$$version\"/" static/js/npm/package.json; \
+	  sed -i "s/^version = \".*\"/version = \"$$version\"/" integrations/python/pyproject.toml; \
+	  sed -i "s/^ \* Version: .*/ * Version: $$version/" integrations/wordpress/counterfoil/counterfoil.php
+
+walk: browser  ## a newcomer's first minutes, counted, into docs/walk.md
+	$(BIN)/python -m e2e.walk --write
 
 docs: dev  ## the documentation as a site, in site/; a link that leads nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

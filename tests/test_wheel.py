@@ -121,3 +121,48 @@ def test_the_installed_package_is_found_without_the_checkout(command: Path, tmp_
 def test_the_installed_command_says_the_wheels_version(wheel: Path, command: Path, tmp_path: Path) -> None:
     said = subprocess.run([command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert wheel.name.split("-")[1] == said.stdout.split()[-1]
+
+
+def test_the_installed_command_writes_an_installation_and_shopifys_pixel(
+    command: Path, tmp_path: Path
+) -> None:
+    flags = ["--site", "https://shop.example", "--pixel", "1234567890", "--yes"]
+    subprocess.run([command, "init", *flags], cwd=tmp_path, env=clean_environ(), check=True, timeout=60)
+    assert (tmp_path / "compose.yaml").exists()
+    config = tmp_path / "relay.toml"
+    config.write_text(config.read_text().replace("[[site]]\n", "[[site]]\nopaque_origins = true\n"))
+    printed = subprocess.run(
+        [command, "snippet", "--shopify"], cwd=tmp_path, env=clean_environ(), capture_output=True, text=True
+    )
+    assert '"site":"shop-example"' in printed.stdout
+
+
+def test_the_package_for_the_shops_server_holds_its_modules_and_no_dependency(tmp_path: Path) -> None:
+    project = ROOT / "integrations" / "python"
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--wheel",
+        "--outdir",
+        str(tmp_path),
+        str(project),
+    ]
+    subprocess.run(build, check=True, capture_output=True, timeout=240)
+    (built,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as packed:
+        modules = {name for name in packed.namelist() if name.endswith(".py")}
+        (metadata,) = [name for name in packed.namelist() if name.endswith("METADATA")]
+        assert b"Requires-Dist" not in packed.read(metadata)
+    assert modules == {
+        f"counterfoil_shop/{name}.py"
+        for name in (
+            "__init__",
+            "django",
+            "flask",
+            "starlette",
+            "templatetags/__init__",
+            "templatetags/counterfoil",
+        )
+    }

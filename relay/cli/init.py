@@ -42,6 +42,9 @@ CONSENT: Final = (
 @click.option("--front", type=click.Choice(get_args(Front)), help="What answers for the shop's host.")
 @click.option("--consent", type=click.Choice(get_args(Consent)), help="The site's setting of that name.")
 @click.option("--public-url", help="The relay's address as browsers see it; left out: by --front.")
+@click.option(
+    "--test-event-code", help="Shows events under Test Events in Events Manager; for the first day."
+)
 @click.option("--yes", is_flag=True, help="Ask nothing that has a default.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 def init(
@@ -53,6 +56,7 @@ def init(
     front: str | None,
     consent: str | None,
     public_url: str | None,
+    test_event_code: str | None,
     yes: bool,
     force: bool,
 ) -> None:
@@ -74,6 +78,7 @@ def init(
         public_url=public_url or default_public_url(site, front),
         token_env=token_env and check_variable(token_env),
         token_file=token_file,
+        test_event_code=test_event_code,
     )
     folder = config.parent
     files = starter_files(answers, has_dockerfile=(folder / "Dockerfile").exists())

@@ -54,6 +54,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str
     token_env: str | None = None
     token_file: str | None = None
+    test_event_code: str | None = None
 
     @property
     def path(self) -> str:

@@ -2,14 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const PACKAGE = fileURLToPath(new URL('../../static/js/npm/', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+// A copy as deep below the root, so that what packing makes does not stay among the sources.
+mkdirSync(join(ROOT, 'test-output', 'npm'), { recursive: true });
+const PACKAGE = mkdtempSync(join(ROOT, 'test-output', 'npm', 'package-'));
+cpSync(join(ROOT, 'static', 'js', 'npm'), PACKAGE, { recursive: true });
 const bin = (/** @type {string} */ name) => fileURLToPath(new URL(`../../node_modules/.bin/${name}`, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'counterfoil-package-'));
 const MODULES = join(folder, 'node_modules');
@@ -17,6 +21,7 @@ const MODULES = join(folder, 'node_modules');
 const [packed] = JSON.parse(
   execFileSync('npm', ['pack', '--json', '--silent', '--pack-destination', folder], { cwd: PACKAGE, encoding: 'utf8' }),
 );
+rmSync(PACKAGE, { recursive: true });
 const tarball = join(folder, packed.filename);
 mkdirSync(join(MODULES, 'counterfoil'), { recursive: true });
 execFileSync('tar', ['-xzf', tarball, '-C', join(MODULES, 'counterfoil'), '--strip-components=1']);
