@@ -84,7 +84,7 @@ def open_firefox(path: str, profile: Path) -> Iterator[Firefox]:
     )
     try:
         wait_until(lambda: _accepts(port), "Firefox starts", seconds=START_SECONDS)
-        firefox = Firefox(socket.create_connection(("127.0.0.1", port), START_SECONDS))
+        firefox = Firefox(socket.create_connection(("127.0.0.1", port)))  # it answers when it is ready
         yield firefox
         firefox.quit()
     finally:
