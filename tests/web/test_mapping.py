@@ -9,7 +9,7 @@ import pytest
 from relay.web.mapping import RECENT_MAX
 from tests.event.messages import message
 from tests.web.lab import Relay, open_relay
-from tests.web.test_segment import ENVIRON, send, with_keys
+from tests.web.segment_lab import ENVIRON, send, with_keys
 
 pytestmark = pytest.mark.anyio
 

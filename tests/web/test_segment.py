@@ -1,6 +1,5 @@
 """Segment's HTTP API: who may send, what is taken, and what a client is told."""
 
-import base64
 import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,34 +16,18 @@ from relay.settings import EventMapping, EventRules
 from relay.web.app import create_app
 from tests.event.malformed import SITE_KEY
 from tests.event.messages import message
-from tests.web.lab import ORIGIN, USER_AGENT, Relay, lab_settings, open_relay
+from tests.web.lab import ORIGIN, USER_AGENT, Relay, open_relay
+from tests.web.segment_lab import ENVIRON, WRITE_KEY, send, with_keys
 
 pytestmark = pytest.mark.anyio
 
-WRITE_KEY = "w" * 40
-ENVIRON = {"LAB_WRITE_KEY": WRITE_KEY}
 PAGE = {"origin": ORIGIN, "user-agent": USER_AGENT}
-
-
-def with_keys(folder: Path, **site: Any) -> Any:
-    settings = lab_settings(folder)
-    first, *others = settings.site
-    keyed = msgspec.structs.replace(first, write_key_env="LAB_WRITE_KEY", **site)
-    return msgspec.structs.replace(settings, site=(keyed, *others))
 
 
 @pytest.fixture
 async def relay(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Relay]:
     async with open_relay(with_keys(tmp_path), environ=ENVIRON) as opened:
         yield opened
-
-
-async def send(
-    relay: Relay, call: str = "track", body: Any = None, *, key: str | None = WRITE_KEY, **headers: str
-) -> httpx.Response:
-    content = body if isinstance(body, bytes) else msgspec.json.encode(message() if body is None else body)
-    auth = {} if key is None else {"authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode()}
-    return await relay.http.post(f"/v1/{call}", content=content, headers=auth | headers)
 
 
 async def stored(relay: Relay, event_id: str = "m-1") -> list[Any]:
