@@ -5,6 +5,8 @@ What is done to them is in `e2e/test_machines.py`, in short, and in `bench/machi
 
 import asyncio
 import itertools
+import os
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -17,6 +19,7 @@ import httpx
 from e2e.checker import GeneratorLog, Json, Violation, check, read_generator, read_postgres_ledger
 from e2e.lab import ENVIRON, Served, loopback_listener, wait_until
 from e2e.lossy_postgres import Proxy
+from e2e.network import why_not
 from e2e.postgres import Cluster, open_folder, run_sql
 from e2e.rig import Poisoned, RelayProcess
 from relay.twin.app import create_twin
@@ -188,3 +191,56 @@ class ProxyThread:
         async with Proxy.before(self._server) as proxy:
             self._made.set_result(proxy)
             await self._end.wait()
+
+
+class Cable:
+    """A PostgreSQL of our own behind a cable that can be pulled: its packets vanish, and nobody is told."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster, self._namespace = cluster, namespace
+
+    @property
+    def url(self) -> str:
+        return self.cluster.url
+
+    def pull(self, way: str) -> None:
+        """`input`: nothing reaches the server; `output`: nothing leaves it."""
+        rules = f"table inet cut {{ chain cut {{ type filter hook {way} priority 0; policy drop; }}\n}}"
+        _run("ip", "netns", "exec", self._namespace, "nft", "-f", "-", text=rules)
+
+    def plug(self) -> None:
+        _run("ip", "netns", "exec", self._namespace, "nft", "delete", "table", "inet", "cut")
+
+
+def why_no_cable() -> str | None:
+    """Why namespaces cannot be made here; None where they can."""
+    return why_not()
+
+
+@contextmanager
+def cable() -> Iterator[Cable]:
+    """A cluster in a network namespace of its own. Takes root."""
+    number = os.getpid()
+    namespace, link = f"cf{number}-db", f"cf{number}d"
+    network = f"198.{18 + number // 256 % 2}.{number % 256}"
+    with ExitStack() as stack:
+        folder = stack.enter_context(open_folder())
+        _run("ip", "netns", "add", namespace)
+        stack.callback(_run, "ip", "netns", "delete", namespace)
+        _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        for line in (f"address add {network}.1/30 dev {link}", f"link set {link} up"):
+            _run("ip", *line.split())
+        for line in ("link set lo up", f"address add {network}.2/30 dev eth0", "link set eth0 up"):
+            _run("ip", "-netns", namespace, *line.split())
+        as_postgres = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+        cluster = Cluster(
+            folder / "pg", address=f"{network}.2", prefix=("ip", "netns", "exec", namespace, *as_postgres)
+        ).make()
+        cluster.start()
+        stack.callback(cluster.kill)
+        yield Cable(cluster, namespace)
+
+
+def _run(*command: str, text: str = "") -> None:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"

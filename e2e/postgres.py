@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -30,11 +30,13 @@ from e2e.browser import apt_install, has_apt
 VARIABLE: Final = "COUNTERFOIL_TEST_POSTGRES"
 DEFAULT: Final = "postgresql://postgres@127.0.0.1:5432/postgres"
 
+LOOPBACK: Final = "127.0.0.1"
+TEST_NETWORK: Final = "198.18.0.0/15"  # for benchmarks and tests of devices (RFC 2544)
 PROGRAMS: Final = ("initdb", "postgres", "pg_ctl", "pg_basebackup", "pg_dump", "pg_restore")
 
 # Small, and safe: a killed cluster must have what it had acknowledged.
 CONF: Final = """
-listen_addresses = '127.0.0.1'
+listen_addresses = '{address}'
 port = {port}
 unix_socket_directories = '{folder}'
 shared_buffers = 16MB
@@ -66,7 +68,11 @@ def _is_whole(folder: Path) -> bool:
 class Cluster:
     """One PostgreSQL server of our own, on a loopback port and in a folder of its own."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int | None = None, *, address: str = LOOPBACK, prefix: Sequence[str] = ()
+    ) -> None:
+        """`prefix` stands before the server's command line, where it runs in a network of its own."""
+        self._address, self._prefix = address, list(prefix)
         self.folder = folder
         self.port = port or free_port()
         self.user = _user()
@@ -75,13 +81,15 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://postgres@{self._address}:{self.port}/postgres"
 
     def make(self) -> "Cluster":
         """A new, empty one."""
         self._own_folder()
         self._run("initdb", "-D", f"{self._data}", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
-        self._configure(CONF.format(port=self.port, folder=self.folder))
+        with (self._data / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {TEST_NETWORK} trust\n")
+        self._configure(CONF.format(port=self.port, folder=self.folder, address=self._address))
         return self
 
     def make_standby_of(self, primary: "Cluster", name: str) -> "Cluster":
@@ -91,14 +99,14 @@ class Cluster:
             "pg_basebackup", "-D", f"{self._data}", "-R", "-c", "fast", "-N",
             "-d", f"host=127.0.0.1 port={primary.port} user=postgres application_name={name}",
         )  # fmt: skip
-        self._configure(CONF.format(port=self.port, folder=self.folder))
+        self._configure(CONF.format(port=self.port, folder=self.folder, address=self._address))
         return self
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binary("postgres"), "-D", f"{self._data}"],
-                stdout=log, stderr=log, start_new_session=True, **self.user,  # type: ignore[call-overload]
+                [*self._prefix, self._binary("postgres"), "-D", f"{self._data}"],
+                stdout=log, stderr=log, start_new_session=True, **({} if self._prefix else self.user),  # type: ignore[call-overload]
             )  # fmt: skip
         self._wait_until_it_answers()
 

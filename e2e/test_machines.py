@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.machines import Farm, ProxyThread, both, fail_over, pair, rolling_restart
+from e2e.machines import Farm, ProxyThread, both, cable, fail_over, pair, rolling_restart, why_no_cable
 from e2e.postgres import Cluster, new_database, open_folder
 from e2e.rig import Visitors
 
@@ -79,6 +79,23 @@ def test_connections_that_break_at_commit_lose_and_double_nothing(tmp_path: Path
         farm.drain()
         assert farm.verdict() == []
         assert proxy.lost > 3
+    assert visitors.answers.keys() == {202}
+
+
+def test_a_pulled_cable_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    if reason := why_no_cable():
+        pytest.skip(reason)
+    with cable() as server, Farm(tmp_path, server.url) as farm:
+        visitors = Visitors(farm, posts_per_second=60, seed=6)
+        time.sleep(1.0)
+        for way in ("input", "output"):
+            server.pull(way)
+            time.sleep(3.0)
+            server.plug()
+            time.sleep(1.0)
+        visitors.stop()
+        farm.drain()
+        assert farm.verdict() == []
     assert visitors.answers.keys() == {202}
 
 
