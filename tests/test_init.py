@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from relay import __version__
 from relay.cli import main
 from relay.event.address import client_address, parse_networks, parse_providers
-from relay.loading import load_settings
+from relay.loading import load_settings, read_store_url
 from relay.settings import Settings
 
 FLAGS = ["--site", "https://www.shop.example", "--pixel", "1234567890", "--token-env", "SHOP_TOKEN"]
@@ -232,7 +232,12 @@ def test_heroku_listens_where_it_is_told_and_keeps_its_keys_outside_the_disk(fol
     app = json.loads((folder / "app.json").read_text())
     assert app["env"]["RELAY_SECRET_KEY_ENV"] == {"value": "COUNTERFOIL_SECRET_KEY"}
     assert "value" not in app["env"]["SHOP_TOKEN"]
-    assert (folder / "requirements.txt").read_text() == f"counterfoil=={__version__}\n"
+    assert (folder / "requirements.txt").read_text() == f"counterfoil[postgres]=={__version__}\n"
+    environ = {name: entry["value"] for name, entry in app["env"].items() if "value" in entry}
+    store = load_settings(folder / "relay.toml", environ, {}).store
+    given = {"DATABASE_URL": "postgres://user:password@host:5432/database"}
+    assert read_store_url(store, given) == given["DATABASE_URL"]
+    assert app["addons"] == ["heroku-postgresql:essential-0"]
     serve = main.commands["serve"]
     words = (folder / "Procfile").read_text().split()
     flags = {flag for option in serve.params if isinstance(option, click.Option) for flag in option.opts}
