@@ -99,9 +99,9 @@ def main() -> int:
     print(head())
     with tempfile.TemporaryDirectory() as folder:
         for line in chain(
-            fuzz_routes(Path(folder), each=max(2, round(ROUTES * asked.scale)), number=asked.seed),
-            properties(max(2, round(PROPERTIES * asked.scale)), asked.seed),
             guided(asked.scale, asked.seed),
+            properties(max(2, round(PROPERTIES * asked.scale)), asked.seed),
+            fuzz_routes(Path(folder), each=max(2, round(ROUTES * asked.scale)), number=asked.seed),
         ):
             lines.append(line)
             print(row(line), flush=True)
