@@ -1,8 +1,9 @@
 """The faults that are tried one by one; `python -m bench.faults` prints the table of docs/reliability.md."""
 
+import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import httpx
@@ -12,6 +13,7 @@ from e2e.checker import Json
 from e2e.story import Faulty, Transport
 
 TIMES: Final = 2  # calls on end that meet the fault
+DRIP_SECONDS: Final = 0.1  # the story's relay waits half a second for an answer
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +23,37 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     twin: tuple[Json, ...] = ()
     way: Callable[[], Transport] | None = None
     ambiguous: bool = False
+
+
+class Drips(httpx.AsyncByteStream):
+    """A body that comes byte by byte, each well before a read times out, and does not come to its end in time."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for byte in self._body:
+            await asyncio.sleep(DRIP_SECONDS)
+            yield bytes([byte])
+
+
+class Dripping(Transport):
+    """The way to Meta: the first answer drips."""
+
+    def __init__(self) -> None:
+        self._real = httpx.AsyncHTTPTransport()
+        self._left = 1  # each takes as long as a call may
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._real.handle_async_request(request)
+        if not self._left:
+            return response
+        self._left -= 1
+        body = await response.aread()
+        return httpx.Response(response.status_code, headers=response.headers, stream=Drips(body))
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
 
 
 def _in_twin(name: str, *, ambiguous: bool = False, **fault: object) -> Trouble:
@@ -56,6 +89,7 @@ TROUBLES: Final = (
     _before("certificate refused (TLS)", *[httpx.ConnectError(str(ssl.SSLError("certificate")))] * TIMES),
     _before("connection refused", *[httpx.ConnectError("refused")] * TIMES),
     _before("connect time-out", *[httpx.ConnectTimeout("slow")] * TIMES),
+    Trouble(name="an answer that drips", way=Dripping, ambiguous=True),
     _after("answer lost on the way back", *[httpx.ReadError("reset")] * TIMES),
     _after("answer late on the way back", *[httpx.ReadTimeout("slow")] * TIMES),
 )

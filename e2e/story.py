@@ -104,7 +104,9 @@ def story_settings(folder: Path, graph_url: str) -> Settings:
     return Settings(
         server=Server(graph_url=graph_url, accept_private_addresses=True),
         store=StoreSettings(path=str(folder / "relay.db"), disk_reserve_mib=0),
-        delivery=Delivery(hold_pending_seconds=0.4, batch_max=6, read_timeout_seconds=0.5),
+        delivery=Delivery(
+            hold_pending_seconds=0.4, batch_max=6, connect_timeout_seconds=0.5, read_timeout_seconds=0.5
+        ),
         site=(Site(key=SITE, origins=(ORIGIN,), pixels=(Pixel(id=PIXEL, token_env=next(iter(ENVIRON))),)),),
     )
 

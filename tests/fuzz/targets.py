@@ -28,14 +28,17 @@ from relay.event.enrich_server import enrich_server
 from relay.event.explain import explain_hash, explain_request
 from relay.event.explain_event import explain_event
 from relay.event.fields import Refused
+from relay.event.graph_wire import GraphCallError, read_data, read_graph_event, read_json
 from relay.event.identity import cookie_domain, resolve_identity
 from relay.event.normalise import USER_DATA_KEYS, normalise
 from relay.event.observation import Observation, read_observation, sign_observation
 from relay.event.personal import personal_kind, scrub
 from relay.event.records import BrowserEvent, RequestFacts, ServerSideEvent
+from relay.event.report import parse_report
 from relay.event.schedule import rest_ms
 from relay.event.segment import read_message
 from relay.event.segment_batch import SegmentError, read_batch
+from relay.event.server_wire import CallError, parse_call, parse_server_event
 from relay.event.signature import quarantine_reason
 from relay.event.wire import WireError, parse_body, parse_event
 from relay.forms import BodyError, last_wins, query_fields
@@ -142,6 +145,47 @@ def segment(data: bytes) -> None:
             )
             fault = first_fault(sent, 0, NOW_MS)
             assert fault is None, fault
+
+
+def server_events(data: bytes) -> None:
+    """A call of a shop's server, to the event that is sent; the same rules."""
+    try:
+        events = parse_call(data)
+    except CallError:
+        return
+    for raw in events:
+        stated(parse_server_event(raw, pixel_ids=SITE.pixel_ids(), received_ms=NOW_MS, sender="fuzz"))
+
+
+def graph_call(data: bytes) -> None:
+    """The `data` of a call made for Graph."""
+    try:
+        events = read_data(read_json(data))
+    except GraphCallError:
+        return
+    for raw in events:
+        stated(read_graph_event(raw, pixel=PIXEL_ID, received_ms=NOW_MS).event)
+
+
+def stated(event: ServerSideEvent | Refused) -> None:
+    """What a server stated, as it goes on."""
+    if isinstance(event, Refused):
+        return
+    outcome = enrich_server(event, received_ms=NOW_MS, site=SITE, settings=SETTINGS)
+    if not isinstance(outcome, Refused):
+        msgspec.json.encode(outcome)
+        sent = assemble(outcome[0].server_event, outcome[0].client_ip_address, outcome[0].client_user_agent)
+        if outcome[0].fate is None and not event.partial:
+            fault = first_fault(sent, 0, NOW_MS)
+            assert fault is None, fault
+
+
+def page_report(data: bytes) -> None:
+    """What a page's radar tells."""
+    try:
+        msgspec.json.encode(parse_report(data))
+    except WireError:
+        return
 
 
 def address(data: bytes) -> None:
@@ -307,6 +351,9 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
     for target in (
         wire,
+        server_events,
+        graph_call,
+        page_report,
         segment,
         address,
         identity,

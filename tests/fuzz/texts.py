@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from relay.event.normalise import USER_DATA_KEYS
 from tests.event.malformed import PIXEL_ID, SITE_KEY, good_event
+from tests.event.malformed_server import good_server_event, good_user_data
 from tests.event.messages import message
 from tests.fuzz.targets import HEADERS, NOW_MS, SIGN_IN
 
@@ -66,6 +67,17 @@ events = st.one_of(
 )
 posts = st.builds(
     lambda listed: encoded({"site": SITE_KEY, "events": listed}), st.lists(events, min_size=1, max_size=3)
+)
+
+stated_events = st.one_of(
+    mutated(good_server_event(), anything),
+    mutated(good_user_data(), anything).map(lambda data: good_server_event(user_data=data)),
+    mutated({"value": 1, "currency": "EUR", "order_id": 1}, anything).map(
+        lambda data: good_server_event(custom_data=data)
+    ),
+)
+sightings = mutated(
+    {"sender": "page", "pixel_id": "1", "event_name": "Purchase", "ids": "none", "count": 1}, anything
 )
 
 hops = st.one_of(
@@ -222,6 +234,13 @@ batches = st.builds(
 TEXTS: Final[dict[str, st.SearchStrategy[bytes]]] = {
     "wire": posts | st.builds(encoded, json_values),
     "segment": batches | batches.map(gzip.compress),
+    "server_events": st.builds(
+        lambda listed: encoded({"events": listed}), st.lists(stated_events, min_size=1, max_size=3)
+    ),
+    "graph_call": st.builds(encoded, st.lists(stated_events | json_values, min_size=1, max_size=3)),
+    "page_report": st.builds(
+        lambda seen: encoded({"site": SITE_KEY, "seen": seen}), st.lists(sightings, max_size=3)
+    ),
     "address": chains,
     "identity": joined(urls | words, urls, ids | words, ids | words, words),
     "customer": joined(
