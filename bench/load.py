@@ -1,0 +1,151 @@
+"""Load for a server on loopback: so many connections, each with one request under way, until all are answered.
+
+The generator is a process of its own, `python -m bench.load`, so that what it costs is not counted as the server's.
+"""
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import Final, cast
+
+import msgspec
+import uvloop
+
+ID: Final = b"%ID%"  # stands in the body where each request gets its own event_id
+HEAD_END: Final = b"\r\n\r\n"
+LENGTH: Final = b"content-length:"
+TIME_MAX_SECONDS: Final = 300
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send, to `port` of 127.0.0.1."""
+
+    port: int
+    path: str
+    headers: dict[str, str]
+    body: str
+    requests: int
+    connections: int
+    prefix: str = "bench"  # of the event_ids
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds are those of single requests."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    statuses: dict[int, int]
+
+
+class Visitor(asyncio.Protocol):
+    """One connection: a request, its whole answer, the next request."""
+
+    def __init__(self, load: Load, run: "Run") -> None:
+        self._load = load
+        self._run = run
+        self._got = b""
+        named = {"host": f"127.0.0.1:{load.port}", **load.headers}
+        self._head = f"POST {load.path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in named.items())
+        self._began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass
+        self._next()
+
+    def _next(self) -> None:
+        number = self._run.take()
+        if number is None:
+            self._transport.close()
+            return
+        body = self._load.body.encode().replace(ID, f"{self._load.prefix}-{number}".encode())
+        head = f"{self._head}content-length: {len(body)}\r\n\r\n".encode()
+        self._began = time.perf_counter()
+        self._transport.write(head + body)
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, end, rest = self._got.partition(HEAD_END)
+        if not end or len(rest) < _length(head):
+            return
+        self._run.answered(int(head[9:12]), time.perf_counter() - self._began)
+        self._got = b""
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._run.left()
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(LENGTH):
+            return int(line[len(LENGTH) :])
+    return 0
+
+
+class Run:
+    """The requests of one load, shared by its connections."""
+
+    def __init__(self, load: Load) -> None:
+        self._numbers = iter(range(load.requests))
+        self._open = load.connections
+        self.seconds: list[float] = []
+        self.statuses: Counter[int] = Counter()
+        self.ended = asyncio.Event()
+
+    def take(self) -> int | None:
+        return next(self._numbers, None)
+
+    def answered(self, status: int, seconds: float) -> None:
+        self.statuses[status] += 1
+        self.seconds.append(seconds)
+
+    def left(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self.ended.set()
+
+
+async def drive(load: Load) -> Measured:
+    """Send it all; raises where a connection was refused."""
+    run = Run(load)
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    await asyncio.gather(
+        *(
+            loop.create_connection(lambda: Visitor(load, run), "127.0.0.1", load.port)
+            for _ in range(load.connections)
+        )
+    )
+    async with asyncio.timeout(TIME_MAX_SECONDS):
+        await run.ended.wait()
+    spent = time.perf_counter() - began
+    cuts = statistics.quantiles(run.seconds, n=100)
+    return Measured(
+        per_second=len(run.seconds) / spent,
+        p50_ms=cuts[49] * 1_000,
+        p99_ms=cuts[98] * 1_000,
+        statuses=dict(run.statuses),
+    )
+
+
+def generate(load: Load) -> Measured:
+    """The same in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.load"],
+        input=msgspec.json.encode(load),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=600,
+    )
+    return msgspec.json.decode(done.stdout, type=Measured)
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Load)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(drive(asked))))
