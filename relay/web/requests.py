@@ -24,7 +24,8 @@ class Requests:
         self._metrics = metrics
         self._steady_ms = steady_ms
         # Counted, behind a random word of this process: a system call for each would let go of the interpreter.
-        self._ids = (f"{word}{number:08x}" for word in [secrets.token_hex(4)] for number in itertools.count(1))
+        word = secrets.token_hex(4)
+        self._ids = (f"{word}{number:08x}" for number in itertools.count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
