@@ -3,21 +3,28 @@
 import asyncio
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
 from playwright.async_api import Browser, Page, async_playwright
 
+from e2e.seed import seed
 from relay.sandbox.browser import USER_AGENT, find_chromium
-from relay.sandbox.run import Sandbox, open_sandbox
+from relay.sandbox.run import PIXEL, SITE_KEY, Sandbox, open_sandbox
+from relay.web.navigation import MENU
 
-IMAGES: Final = Path(__file__).parent.parent / "docs" / "images"
+ROOT: Final = Path(__file__).parent.parent
+IMAGES: Final = ROOT / "docs" / "images"
+EVERY_PAGE: Final = ROOT / "test-output" / "screenshots"
 DESKTOP: Final = (1100, 800)
 PHONE: Final = (390, 844)
 
 
 async def take_all() -> None:
     with tempfile.TemporaryDirectory() as folder:
+        now_ms = time.time_ns() // 1_000_000
+        await seed(Path(folder) / "counterfoil.db", SITE_KEY, PIXEL, until_ms=now_ms)
         async with open_sandbox(Path(folder), None) as sandbox, async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=find_chromium(), args=["--no-sandbox", f"--user-agent={USER_AGENT}"]
@@ -32,6 +39,7 @@ async def take_all() -> None:
                 await show_receipt(page, sandbox, event_id)
                 await page.screenshot(path=IMAGES / f"{name}.png")
             await show_console(browser, sandbox)
+            await take_every_page(browser, sandbox, event_id)
             page = await browser.new_page(viewport={"width": DESKTOP[0], "height": 520})
             await page.goto(sandbox.links.meta)
             await page.screenshot(path=IMAGES / "twin.png")
@@ -58,6 +66,26 @@ async def show_console(browser: Browser, sandbox: Sandbox) -> None:
         await page.screenshot(path=IMAGES / f"{name}.png")
 
 
+async def take_every_page(browser: Browser, sandbox: Sandbox, event_id: str) -> None:
+    """Each page of the console at two widths, light and dark, to be looked at; these are not kept."""
+    EVERY_PAGE.mkdir(parents=True, exist_ok=True)
+    paths = [entry.path for group in MENU for entry in group.entries] + [f"/receipts/{event_id}"]
+    for device, (width, height) in (("desktop", DESKTOP), ("phone", PHONE)):
+        for scheme in ("light", "dark"):
+            page = await browser.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if scheme == "dark" else "light",
+            )
+            await page.goto(sandbox.sign_in_link())
+            await page.wait_for_url(f"{sandbox.links.relay}/")
+            for path in paths:
+                await page.goto(f"{sandbox.links.relay}{path}")
+                name = "receipt" if path.startswith("/receipts/") else path.strip("/") or "overview"
+                tall = name not in ("live", "receipts")
+                await page.screenshot(path=EVERY_PAGE / f"{name}-{device}-{scheme}.png", full_page=tall)
+            await page.close()
+
+
 async def buy(browser: Browser, sandbox: Sandbox) -> str:
     page = await browser.new_page()
     await page.goto(f"{sandbox.shop}/?fbclid=IwAR2example")
@@ -77,7 +105,7 @@ async def show_receipt(page: Page, sandbox: Sandbox, event_id: str) -> None:
 
 def main() -> int:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    asyncio.run(asyncio.wait_for(take_all(), timeout=120))
+    asyncio.run(asyncio.wait_for(take_all(), timeout=900))
     print("\n".join(str(image.relative_to(IMAGES.parent.parent)) for image in sorted(IMAGES.glob("*.png"))))
     return 0
 

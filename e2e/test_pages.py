@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,8 +11,15 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from e2e.lab import wait_until
-from relay.sandbox.run import Sandbox, open_sandbox
+from e2e.seed import seed
+from relay.sandbox.run import PIXEL, SITE_KEY, Sandbox, open_sandbox
+from relay.web.navigation import MENU
 
+AXE: Final = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
+AXE_RUN: Final = """axe.run({
+  runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'],
+}).then((run) => run.violations)"""
+SEEDED_MINUTES: Final = 90
 WIDTHS: Final = (1280, 390)
 SCHEMES: Final = ("light", "dark")
 BRIGHTNESS: Final = """(() => {
@@ -28,12 +36,14 @@ FOCUS: Final = """(() => {
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The whole sandbox in a thread of its own."""
+    """The whole sandbox in a thread of its own, with some hours of a shop behind it."""
     opened: list[Sandbox] = []
     loop = asyncio.new_event_loop()
     done = asyncio.Event()
 
     async def run(folder: Path) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        await seed(folder / "counterfoil.db", SITE_KEY, PIXEL, until_ms=now_ms, minutes=SEEDED_MINUTES)
         async with open_sandbox(folder, None) as sandbox:
             opened.append(sandbox)
             await done.wait()
@@ -75,13 +85,8 @@ def pages(sandbox: Sandbox, visitor: BrowserContext) -> dict[str, str]:
     return {
         "receipts": f"{console}/receipts",
         "receipt": f"{console}/receipts/{receipt}",
-        "addresses": f"{console}/addresses",
-        "radar": f"{console}/radar",
-        "quality": f"{console}/quality",
-        "mapping": f"{console}/mapping",
-        "alerts": f"{console}/alerts",
-        "settings": f"{console}/settings",
-        "issues": f"{console}/issues",
+        **{entry.label: f"{console}{entry.path}" for group in MENU for entry in group.entries},
+        "overview of a month": f"{console}/?range=30d",
         "no such receipt": f"{console}/receipts/none",
         "sign-in without a code": f"{console}/sign-in",
         "shop": f"{shop}/",
@@ -134,6 +139,32 @@ def test_every_page_fits_its_width_calls_no_stranger_and_breaks_no_policy(
         assert is_dark == (scheme == "dark"), f"{name} is not {scheme}"
     page.close()
     assert watch.faults == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_no_page_of_the_console_is_hard_to_use_for_anybody(
+    sandbox: Sandbox, visitor: BrowserContext, width: int, scheme: str
+) -> None:
+    """By axe-core's rules, whose script goes into the page beside its policy; nothing serious is left."""
+    page = visitor.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    axe = AXE.read_text("utf-8")
+    found = {}
+    for name, url in pages(sandbox, visitor).items():
+        if url.startswith(sandbox.links.relay):
+            page.goto(url)
+            page.evaluate(axe)
+            violations = page.evaluate(AXE_RUN)
+            serious = [
+                (each["id"], each["nodes"][0]["html"][:200], each["nodes"][0]["failureSummary"][:300])
+                for each in violations
+                if each["impact"] in ("serious", "critical")
+            ]
+            if serious:
+                found[name] = serious
+    page.close()
+    assert found == {}
 
 
 def test_every_page_can_be_walked_by_keyboard_with_the_focus_in_sight(
