@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
-from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, PIXEL, SECOND_PIXEL, Lab, open_lab
+from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, PIXEL, SECOND_PIXEL, WAIT_SECONDS, Lab, open_lab
 from relay.sandbox.browser import find_chromium
 from relay.settings import Delivery
 
@@ -32,6 +32,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     fresh = browser.new_context()
+    fresh.set_default_timeout(WAIT_SECONDS * 1000)
     yield fresh
     fresh.close()
 

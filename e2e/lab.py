@@ -45,6 +45,7 @@ CHROMIUM_ARGUMENTS = (
     f"--user-agent={USER_AGENT}",  # not by Playwright's context, which a beacon at unload does not obey
 )
 LOOPBACK_NAMES = "--host-resolver-rules=MAP *.example 127.0.0.1"
+WAIT_SECONDS = 60.0  # ends only what has failed, on a busy machine too; pytest's own limit is 120
 SHOP_HOST, RELAY_HOST, META_HOST = "shop.example", "relay.shop.example", "meta.example"
 
 Json = dict[str, Any]
@@ -52,7 +53,11 @@ T = TypeVar("T")
 
 
 def wait_until(
-    look: Callable[[], T], what: str, *, seconds: float = 30.0, pause: Callable[[float], object] = time.sleep
+    look: Callable[[], T],
+    what: str,
+    *,
+    seconds: float = WAIT_SECONDS,
+    pause: Callable[[float], object] = time.sleep,
 ) -> T:
     """Look again and again until the answer is truthy; fail with what was awaited."""
     end = time.monotonic() + seconds
@@ -65,7 +70,7 @@ def wait_until(
 
 
 def wait_for(
-    page: Page, look: Callable[[], T], what: str = "the page is so far", *, seconds: float = 30.0
+    page: Page, look: Callable[[], T], what: str = "the page is so far", *, seconds: float = WAIT_SECONDS
 ) -> T:
     """The same while Playwright hears of what the page does: a plain sleep would stop its events too."""
     return wait_until(
@@ -330,7 +335,9 @@ class Lab:
         """How many events of this name count, under every dedup profile."""
         return {profile: names.get(event_name, 0) for profile, names in self.meta()["counted"].items()}
 
-    def wait_for_server(self, event_name: str, number: int = 1, *, seconds: float = 30.0) -> list[Json]:
+    def wait_for_server(
+        self, event_name: str, number: int = 1, *, seconds: float = WAIT_SECONDS
+    ) -> list[Json]:
         def enough() -> list[Json]:
             found = self.half("server", event_name)
             return found if len(found) >= number else []
@@ -390,6 +397,7 @@ __all__ = [
     "SECOND_PIXEL",
     "SITE",
     "USER_AGENT",
+    "WAIT_SECONDS",
     "Json",
     "Lab",
     "Posts",

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page
 
-from e2e.lab import Lab, open_lab, wait_until
+from e2e.lab import WAIT_SECONDS, Lab, open_lab, wait_until
 from relay.settings import Delivery
 
 HOLDS: Final = Delivery(hold_pending_seconds=3, hold_undispatched_seconds=4)
@@ -57,6 +57,7 @@ def opened_page(lab: Lab, browser: Browser, cell: Cell) -> Iterator[Page]:
     base = lab.base_code(page_view=cell.connection == "warm") if has_pixel else ""
     head = lab.snippet().replace(" async", "") + base
     context = browser.new_context()
+    context.set_default_timeout(WAIT_SECONDS * 1000)
     page = context.new_page()
     page.goto(lab.page("/", body, head=head))
     page.wait_for_function(
