@@ -51,6 +51,7 @@ UNAVAILABLE: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # the primary that was
+    asyncpg.UndefinedTableError,  # a backup is being restored
     asyncpg.exceptions.TargetServerAttributeNotMatched,
 )
 MISTAKEN: Final = (  # settings that will not mend themselves
@@ -223,6 +224,10 @@ async def _leave_as_it_is(connection: Connection) -> None:
 def explain(error: Exception) -> StoreError:
     """PostgreSQL's error in words for the person who has to act. Holds no address and no password."""
     match error:
+        case asyncpg.UndefinedTableError():
+            return StoreUnavailable(
+                "The database has no tables. Finish restoring it; or where it is a new one, restart a relay."
+            )
         case asyncpg.DiskFullError():
             return StoreFull(
                 "No room is left on the database's disk, so nothing of this was kept. Free disk space there."

@@ -7,6 +7,9 @@ A day is made aside and then attached, so that no reader and no writer of the ot
 from collections.abc import Collection, Iterable
 from typing import Final
 
+import asyncpg
+
+from relay.errors import StoreError
 from relay.store.postgres.database import Connection, Database
 from relay.store.rules import DAY_MS
 
@@ -76,4 +79,8 @@ async def drop_days(database: Database, days: Collection[int]) -> None:
             for table in DAILY:
                 await connection.execute(f"DROP TABLE IF EXISTS {table}_{day}")
 
-    await database.write(unit)
+    try:
+        await database.write(unit)
+    except StoreError as error:
+        if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            raise
