@@ -8,6 +8,8 @@ Names are written in snake case; a message may write them in camel case just as 
 from collections.abc import Mapping
 from typing import Final
 
+from relay.event.fields import USER_ID_KEYS
+
 # Spec name without case, blanks and underscores → Meta's. The last four are the spec's first version's names.
 EVENTS: Final[Mapping[str, str]] = {
     "checkoutstarted": "InitiateCheckout",
@@ -68,14 +70,29 @@ TRAIT_SOURCES: Final = ("context.traits", "traits", "properties.user_data", "con
 # The page's address; a page call has it among its properties too.
 PAGE_URL: Final = ("context.page.url", "properties.url")
 
+USER_DATA: Final = (
+    "properties.user_data",
+    "context.user_data",
+)  # Meta's own object, as Segment's Actions have it
+
 # Of the properties of an event only what can hardly be anything but the customer's.
 PROPERTY_TRAITS: Final = ("em", "ph", "fn", "ln", "db")
 
 # Ids that Meta knows a person by; they are never hashed.
 USER_IDS: Final[Mapping[str, tuple[str, ...]]] = {
+    **{key: (key,) for key in USER_ID_KEYS},
     "lead_id": ("lead_id", "leadID"),
     "subscription_id": ("subscription_id", "subscriptionID"),
     "fb_login_id": ("fb_login_id", "fbLoginID"),
+    "madid": ("madid", "mad_id"),
+}
+
+# What is said of the visitor's browser; Meta's own object comes last, as with traits.
+VISITOR: Final[Mapping[str, tuple[str, ...]]] = {
+    "fbp": ("properties.fbp", "context.fbp"),
+    "fbc": ("properties.fbc", "context.fbc"),
+    "client_ip_address": ("context.ip",),
+    "client_user_agent": ("context.user_agent",),
 }
 
 # Properties that never become custom_data: about a person (in lower case, without underscores) …

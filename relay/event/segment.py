@@ -4,7 +4,7 @@ Only track and page calls are events by themselves; what identify and screen bec
 pages send is believed less than what its servers send: see `BrowserSource`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,7 +29,9 @@ from relay.event.mapping_tables import (
     PAGE_URL,
     SERVER_INTEGRATIONS,
     TRAIT_SOURCES,
+    USER_DATA,
     USER_IDS,
+    VISITOR,
 )
 from relay.event.outcome import ActionSource, Ignored, Refusal
 from relay.event.pairing import UNAUTHENTICATED
@@ -144,17 +146,13 @@ def _event(
     time_ms, time_why = _event_time(message, now_ms, sent_at)
     options, options_why = _processing_options(message, mapping)
     ids = {key: ours for key, names in USER_IDS.items() if (ours := _user_id(message, names)).path}
-    fbp, fbc = (first(message, (f"properties.{key}", f"context.{key}")) for key in ("fbp", "fbc"))
     url = first(message, PAGE_URL if name == "page" else PAGE_URL[:1])
-    agent, address = first(message, ("context.user_agent",)), first(message, ("context.ip",))
+    visitor = {key: _visitor(message, key, paths) for key, paths in VISITOR.items()}
     found = {
         "event_source_url": url,
-        "fbp": fbp,
-        "fbc": fbc,
         "external_id": external_id,
-        "client_ip_address": address,
-        "client_user_agent": agent,
         "action_source": action_source,
+        **visitor,
         **ids,
     }
     return ServerSideEvent(
@@ -164,10 +162,10 @@ def _event(
         action_source=_checked_source(action_source.value),
         url=_url(url.value, _checked_source(action_source.value)),
         referrer=read_referrer(_text(at(message, "context.page.referrer").value)),
-        fbp=_text(fbp.value),
-        fbc=_text(fbc.value),
-        client_ip_address=_text(address.value),
-        client_user_agent=_text(agent.value),
+        fbp=_text(visitor["fbp"].value),
+        fbc=_text(visitor["fbc"].value),
+        client_ip_address=_text(visitor["client_ip_address"].value),
+        client_user_agent=_text(visitor["client_user_agent"].value),
         custom_data=custom.data if custom else {},
         user_data=user.data | ({"external_id": (text,)} if (text := _text(external_id.value)) else {}),
         user_ids={key: text for key, each in ids.items() if (text := _text(each.value))},
@@ -213,8 +211,12 @@ def _of_browser(event: ServerSideEvent, seen: BrowserSource) -> ServerSideEvent:
 
 
 def _external_id(message: Json, mapping: EventMapping) -> Found:
-    paths = ("user_id", "anonymous_id")
+    paths = (*(f"{place}.external_id" for place in USER_DATA), "user_id", "anonymous_id")
     return first(message, (mapping.external_id_field, *paths) if mapping.external_id_field else paths)
+
+
+def _visitor(message: Json, key: str, paths: Sequence[str]) -> Found:
+    return first(message, (*paths, *(f"{place}.{key}" for place in USER_DATA)))
 
 
 def _action_source(message: Json, mapping: EventMapping) -> Found:
@@ -238,10 +240,7 @@ def _url(stated: Any, action_source: ActionSource) -> str | None:
 
 
 def _user_id(message: Json, names: tuple[str, ...]) -> Found:
-    return first(
-        message,
-        [f"{place}.{name}" for place in ("properties.user_data", "context.user_data") for name in names],
-    )
+    return first(message, [f"{place}.{name}" for place in USER_DATA for name in names])
 
 
 def _text(value: Any) -> str | None:

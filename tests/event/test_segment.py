@@ -106,6 +106,36 @@ def test_customer_data_may_stand_in_the_event_itself_and_in_metas_own_object() -
     assert event.custom_data == {}
 
 
+def test_metas_own_object_may_be_spelt_as_segments_actions_have_it() -> None:
+    given = {
+        "externalId": "x-1",
+        "dateOfBirth": "19970216",
+        "zip": "94025",
+        "fbp": "fb.1.1.7",
+        "client_ip_address": "203.0.113.9",
+        "client_user_agent": USER_AGENT,
+        "subscriptionID": "s-1",
+        "anonId": "an-1",
+        "madId": "mad-1",
+        "fbLoginID": 17,
+    }
+    event = mapped(
+        message(properties={"user_data": given}, context={"ip": None, "userAgent": None, "traits": {}})
+    )
+    assert event.user_data == {"external_id": ("x-1",), "db": ("19970216",), "zp": ("94025",)}
+    assert (event.fbp, event.client_ip_address, event.client_user_agent) == (
+        "fb.1.1.7",
+        "203.0.113.9",
+        USER_AGENT,
+    )
+    assert event.user_ids == {
+        "subscription_id": "s-1",
+        "anon_id": "an-1",
+        "madid": "mad-1",
+        "fb_login_id": "17",
+    }
+
+
 def test_a_name_of_two_words_is_a_first_and_a_last_name() -> None:
     named = mapped(message(context={"traits": {"name": "Ada Lovelace"}}))
     assert (named.user_data["fn"], named.user_data["ln"]) == (("Ada",), ("Lovelace",))
