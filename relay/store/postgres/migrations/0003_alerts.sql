@@ -11,7 +11,7 @@ CREATE TABLE alert (
 
 CREATE TABLE notice (
     id text PRIMARY KEY,
-    target text NOT NULL, -- a hash of the address: it may be a secret
+    target text NOT NULL, -- a hash of the address: it may hold a key
     created_ms bigint NOT NULL,
     body bytea NOT NULL,
     due_ms bigint, -- NULL: told, or given up

@@ -11,7 +11,7 @@ CREATE TABLE alert (
 
 CREATE TABLE notice (
     id TEXT PRIMARY KEY,
-    target TEXT NOT NULL, -- a hash of the address: it may be a secret
+    target TEXT NOT NULL, -- a hash of the address: it may hold a key
     created_ms INTEGER NOT NULL,
     body BLOB NOT NULL,
     due_ms INTEGER, -- NULL: told, or given up
