@@ -25,6 +25,7 @@ from relay.event.sentinel import personal_findings
 from relay.settings import Settings, Site
 
 FUTURE_MAX_MS: Final = 60_000  # clocks differ; Meta names no figure
+STATES_NONE: Final = "the sender states none"
 BY_SENDER: Final = "as the sender states it"
 APP_DATA_NEEDED: Final = frozenset({"advertiser_tracking_enabled", "application_tracking_enabled", "extinfo"})
 
@@ -195,7 +196,7 @@ def _paired_ms(site: Site, settings: Settings, received_ms: int) -> int:
 def _address(event: ServerSideEvent, *, accept_private: bool) -> tuple[str | None, str]:
     stated = event.client_ip_address
     if not stated:
-        return None, "the sender states none"
+        return None, STATES_NONE
     address = parse_hop(stated)
     if address is None or not (accept_private or is_public(address)):
         return None, "left out: what the sender states is no public address"
@@ -213,7 +214,7 @@ def _processing_options(event: ServerSideEvent) -> tuple[Json, Json]:
 
 def _agent_why(event: ServerSideEvent, agent: Agent) -> Json:
     if event.client_user_agent is None:
-        return {"client_user_agent": "the sender states none"}
+        return {"client_user_agent": STATES_NONE}
     why = {"client_user_agent": BY_SENDER, "agent": agent.label}
     return why | ({"bot": f"the user agent matches the crawler pattern {agent.bot}"} if agent.bot else {})
 

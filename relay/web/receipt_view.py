@@ -5,6 +5,7 @@ from typing import Final, Literal, assert_never
 
 import msgspec
 
+from relay.event.enrich_server import STATES_NONE
 from relay.event.gap import gap
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, Transport
 from relay.event.pair import PairVerdict, ServerSend, pair_verdicts
@@ -245,8 +246,8 @@ def server_half(stored: StoredReceipt, deciding: Attempt | None, *, anonymised: 
         event=stored.server_event,
         client_ip_address=shown(stored.client_ip_address, anonymised=anonymised),
         client_user_agent=stored.client_user_agent,
-        # No website event is accepted without a user agent, so one that has none has been pruned.
-        forgotten=stored.client_user_agent is None,
+        # A page's event always had a user agent, so one without has been pruned; a server's may never have had one.
+        forgotten=stored.client_user_agent is None and stored.why.get("client_user_agent") != STATES_NONE,
         held_until_ms=stored.not_before_ms,
         due_ms=stored.due_ms,
         sent_ms=deciding.started_ms if deciding else None,

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from relay.event.outcome import UNREPORTED
 from relay.event.records import BrowserLeg
 from relay.store.protocol import Attempt, StoredReceipt
 
@@ -43,16 +44,19 @@ class Dot(msgspec.Struct, frozen=True, kw_only=True):
 def timeline(stored: StoredReceipt, leg: BrowserLeg | None, deciding: Attempt | None) -> tuple[Moment, ...]:
     """Every moment that is known, oldest first. `deciding` is the call to Graph that the receipt rests on."""
     event_ms = stored.row.event_time_ms
+    is_pages = (
+        leg is None or leg.state not in UNREPORTED
+    )  # what a server has sent did not happen in a browser
     known: list[tuple[str, str, Lane, int | None]] = [
-        ("event", "The event happened", Lane.BROWSER, event_ms),
+        ("event", "The event happened", Lane.BROWSER if is_pages else Lane.RELAY, event_ms),
     ]
-    if leg is not None:
+    if leg is not None and leg.state not in UNREPORTED:
         known += [
             ("dispatched", "Meta's script sent the Pixel's request", Lane.BROWSER, leg.dispatched_ms),
             ("settled", f"The Pixel's request settled: {leg.state}", Lane.BROWSER, leg.settled_ms),
         ]
     known.append(("received", "The relay received the event", Lane.RELAY, stored.row.received_ms))
-    if leg is not None:
+    if leg is not None and leg.state not in UNREPORTED:
         known.append(("reported", "The browser half was last reported", Lane.RELAY, leg.reported_ms))
     known.append(("held", "Held until", Lane.RELAY, stored.not_before_ms))
     if deciding is not None:

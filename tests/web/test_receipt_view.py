@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay.event.enrich_server import STATES_NONE
 from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fate, FateReason
 from relay.event.records import BrowserLeg, PixelSeen
 from relay.event.verdict import Profile
@@ -178,3 +179,9 @@ def test_a_receipt_serialises_with_everything_in_it() -> None:
 def test_an_event_that_is_held_back_says_why(fate: Fate, reason: FateReason) -> None:
     shown = view(attempts=(), fate=FateRecord(fate=fate, reason=reason, detail=None, at_ms=EVENT_MS))
     assert shown.headline.endswith(FATE_SENTENCES[reason])
+
+
+def test_a_servers_event_without_a_user_agent_never_had_one_and_is_not_said_to_be_forgotten() -> None:
+    of_a_call = stored_receipt(client_user_agent=None, why={"client_user_agent": STATES_NONE})
+    assert not receipt(of_a_call, None).server.forgotten
+    assert receipt(stored_receipt(client_user_agent=None), None).server.forgotten

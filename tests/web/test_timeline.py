@@ -5,6 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.event.outcome import BrowserState
 from relay.web.timeline import LEFT, STEP, WIDTH, Lane, Moment, dots, timeline
 from tests.web.stored import EVENT_MS, attempt, leg, stored_receipt
 
@@ -30,6 +31,14 @@ def test_what_has_not_happened_is_left_out() -> None:
 
 def test_an_event_without_reports_or_calls_still_has_its_own_moments() -> None:
     assert [moment.step for moment in timeline(stored_receipt(), None, None)] == ["event", "received", "held"]
+
+
+def test_of_an_event_that_only_a_server_sent_nothing_happened_in_a_browser() -> None:
+    moments = timeline(
+        stored_receipt(), leg(BrowserState.AWAITED, dispatched_ms=None, settled_ms=None), attempt()
+    )
+    assert {moment.lane for moment in moments} == {Lane.RELAY, Lane.META}
+    assert "reported" not in {moment.step for moment in moments}
 
 
 @given(st.lists(st.integers(min_value=0, max_value=10**13), min_size=1, max_size=8))
