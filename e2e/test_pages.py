@@ -20,7 +20,7 @@ AXE_RUN: Final = """axe.run({
   runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'],
 }).then((run) => run.violations)"""
 SEEDED_MINUTES: Final = 90
-WIDTHS: Final = (1280, 390)
+WIDTHS: Final = (1280, 1024, 390)
 SCHEMES: Final = ("light", "dark")
 BRIGHTNESS: Final = """(() => {
   const colours = [document.body, document.documentElement].map((e) => getComputedStyle(e).backgroundColor);
