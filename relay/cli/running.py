@@ -54,5 +54,5 @@ def _refusal(response: httpx.Response) -> str:
         )
     try:
         return f"The running relay refuses: {msgspec.json.decode(response.content, type=Error).error.message}"
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return f"What answers for the running relay is something else (status {response.status_code})."

@@ -156,7 +156,7 @@ async def _faults(request: Request) -> Response:
             return _json({"error": "Send the faults as application/json."}, 415)
         try:
             faults.add(_read_faults(await read_body(request, MAX_SCRIPT_BODY)))
-        except (BodyError, msgspec.DecodeError, RecursionError) as error:
+        except (BodyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _json({"error": f"Not a fault: {error}"}, 400)
     return _json(
         {"waiting": faults.waiting(), "served": faults.served}, 201 if request.method == "POST" else 200

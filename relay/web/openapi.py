@@ -62,7 +62,8 @@ ORIGIN: Final[Json] = {
 }
 ANY_TIME: Final = (
     "What any address can answer: 400 not_http, 408 request_too_slow and 431 head_too_large before the request is "
-    "looked at, 500 internal for a mistake of the relay's own."
+    "looked at, 500 internal for a mistake of the relay's own; and 503 in plain text where more connections are open "
+    "than connections_max."
 )
 
 

@@ -120,7 +120,7 @@ async def _answer(
         asked = msgspec.json.decode(await read_body(request), type=kind)
     except WireError as refused:
         return error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
-    except msgspec.MsgspecError as failure:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
         return error(400, "bad_request", f"The body is not what this address takes: {failure}.")
     try:
         return JsonResponse(await work(asked), headers=NO_STORE)

@@ -264,7 +264,7 @@ def signature(data: bytes) -> None:
     text, rest = lines(data, 2)
     try:
         custom_data = msgspec.json.decode(rest)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         custom_data = {"order_id": rest, "value": 1, "currency": "EUR"}
     event = parse_event(
         good_event(event_name="Signed", signature=text, custom_data=custom_data), pixel_ids=[PIXEL_ID]
@@ -292,7 +292,7 @@ def twin_answer(data: bytes) -> None:
     """What a Meta twin, or something that is none, says of an event."""
     try:
         state = msgspec.json.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
     read_twin(state)
     read_twin_addresses(state)

@@ -224,8 +224,9 @@ def test_every_kind_of_fault_does_with_the_events_what_it_says(meta_twin: MetaTw
         b'{"what": "status", "status": 99}',
         b"[1]",
         b"[" * 100_000,
+        b'{"what": "\x9d"}',
     ],
-    ids=lambda body: body[:40].decode(),
+    ids=lambda body: body[:40].decode("latin-1"),
 )
 def test_what_is_no_fault_is_refused_with_a_reason(twin: httpx.Client, body: bytes) -> None:
     answer = twin.post("/twin/faults", content=body, headers={"content-type": "application/json"})

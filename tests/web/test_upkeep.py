@@ -106,6 +106,9 @@ async def test_a_command_erases_one_person_s_events(console: Relay) -> None:
     ("path", "body"),
     [
         ("/api/replay", b"{"),
+        ("/api/replay", b'{"fate": "\xff"}'),
+        ("/api/erase", b'{"\x9d'),
+        ("/api/erase", b"[" * 60_000),
         ("/api/replay", b'{"fate": "delivered!"}'),
         ("/api/replay", b'{"event_id": "e-1"}'),
         ("/api/replay", b'{"since_ms": "yesterday"}'),
