@@ -1,9 +1,11 @@
-"""`make bench`: every measured claim, one after the other."""
+"""`make bench`: every measured claim, one after the other, each figure a ratio to another of the same run."""
 
 import sys
 
-from bench import order, tripwire
+from bench import backlog, order, speed, tripwire
 
 if __name__ == "__main__":
+    speed.main([])
     tripwire.main()
-    sys.exit(order.main())
+    worst = backlog.main()
+    sys.exit(order.main() or worst)

@@ -1,6 +1,6 @@
 """How fast, beside what one would run instead: every figure a ratio in one run (`python -m bench.speed`).
 
-`[--requests 20000] [--connections 64] [--rounds 3] [--postgres postgresql://…] [--only PART …]`
+`[--requests 20000] [--connections 64] [--rounds 3] [--only PART …]`
 
 - **ingest**: one event a post, committed before `202`, against a bare Starlette route that parses the same body and
   keeps nothing, and against routes that call Meta's SDK. Servers take turns, round after round, and the median round
@@ -13,6 +13,7 @@ Peers come from `bench/peers/setup.sh`; without them their rows are left out, an
 """
 
 import argparse
+import asyncio
 import contextlib
 import os
 import shutil
@@ -31,6 +32,13 @@ import httpx
 import msgspec
 
 from bench.load import ID, Load, Measured, generate
+from e2e.postgres import find_server, free_port, new_database
+from relay.clock import wall_clock_ms
+from relay.event.outcome import BrowserState, Transport
+from relay.event.records import BrowserLeg, OutboxEvent
+from relay.store.postgres import PostgresStore
+from relay.store.protocol import Store
+from relay.store.sqlite import SqliteStore
 
 PEERS: Final = Path(__file__).parent / "peers"
 SITE, OTHER_SITE, PIXEL, OTHER_PIXEL = "shop", "other", "1234567890", "2222222222"
@@ -52,7 +60,7 @@ secret_key_env = "BENCH_KEY"
 path = "{folder}/counterfoil.db"
 {url}
 [delivery]
-hold_pending_seconds = {hold}
+hold_pending_seconds = 600
 [limits]
 address_posts_per_minute = 100000000
 site_events_per_minute = {budget}
@@ -125,12 +133,6 @@ class Process:
             self._process.wait()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def running(process: Process) -> Iterator[Process]:
     try:
@@ -141,17 +143,25 @@ def running(process: Process) -> Iterator[Process]:
 
 @contextlib.contextmanager
 def relay(
-    meta: str, *, url: str | None = None, hold: float = 600, budget: int = 100_000_000, role: str = "all"
+    meta: str,
+    *,
+    folder: str | None = None,
+    url: str | None = None,
+    budget: int = 100_000_000,
+    role: str = "all",
 ) -> Iterator[Process]:
-    """A relay that holds what it takes for `hold` seconds, so that ingest is measured alone."""
+    """A relay that holds what it takes for ten minutes, so that ingest is measured alone."""
     port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "relay.toml"
-        named_url = f'url = "{url}"' if url else ""
-        named_role = f'role = "{role}"' if url else ""
+    with tempfile.TemporaryDirectory() as own:
+        config = Path(own) / "relay.toml"
         config.write_text(
             CONFIG.format(
-                port=port, graph=meta, folder=folder, url=named_url, hold=hold, budget=budget, role=named_role
+                port=port,
+                graph=meta,
+                folder=folder or own,
+                url=f'url = "{url}"' if url else "",
+                budget=budget,
+                role=f'role = "{role}"' if url else "",
             )
         )
         command = [sys.executable, "-m", "relay", "serve", "--config", str(config)]
@@ -180,18 +190,6 @@ def graph() -> Iterator[str]:
     port = free_port()
     with running(Process([sys.executable, str(PEERS / "graph.py"), str(port)], port)):
         yield f"http://127.0.0.1:{port}"
-
-
-@contextlib.contextmanager
-def database(server: str) -> Iterator[str]:
-    """A database of its own in that server, gone afterwards."""
-    name = f"counterfoil_bench_{os.getpid()}_{time.monotonic_ns()}"
-    psql = ["psql", "--quiet", "--no-psqlrc", "--dbname", server, "--command"]
-    subprocess.run([*psql, f"CREATE DATABASE {name}"], check=True)
-    try:
-        yield f"{server.rpartition('/')[0]}/{name}"
-    finally:
-        subprocess.run([*psql, f"DROP DATABASE {name} WITH (FORCE)"], check=True)
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,14 +251,13 @@ def ingest(servers: dict[str, tuple[Server, int]], connections: int, rounds: int
     return "\n".join(lines)
 
 
-def ingest_servers(meta: str, server: str | None, requests: int) -> dict[str, tuple[Server, int]]:
+def ingest_servers(meta: str, server: str, requests: int) -> dict[str, tuple[Server, int]]:
     """Peers that wait for Meta get a tenth of the requests: a run of them would take minutes."""
     servers: dict[str, tuple[Server, int]] = {
         "bare route": (bare, requests),
         "relay, SQLite": (lambda: relay(meta), requests),
     }
-    if server:
-        servers["relay, PostgreSQL"] = (lambda: on_postgres(meta, server), requests)
+    servers["relay, PostgreSQL"] = (lambda: on_postgres(meta, server), requests)
     python, node = PEERS / ".venv" / "bin" / "python", shutil.which("node")
     if python.exists():
         command = [str(python), str(PEERS / "fastapi_sdk.py")]
@@ -273,58 +270,94 @@ def ingest_servers(meta: str, server: str | None, requests: int) -> dict[str, tu
 
 @contextlib.contextmanager
 def on_postgres(meta: str, server: str) -> Iterator[Process]:
-    with database(server) as url, relay(meta, url=url) as process:
+    with new_database(server) as url, relay(meta, url=url) as process:
         yield process
 
 
-def delivery(requests: int, connections: int, server: str | None) -> str:
-    """Events that waited until all were in, then until Graph has them all."""
+def delivery(events: int, server: str) -> str:
+    """Couriers that find a full outbox at their start, until Graph has all of it."""
     lines = [f"{'delivery':<34}{'events/s':>9}{'cpu s per million':>19}"]
     for name, couriers in (
         ("relay, SQLite", 0),
-        ("relay, PostgreSQL", 0),
+        ("relay, PostgreSQL", 1),
         ("relay, PostgreSQL, 2 couriers", 2),
     ):
-        if "Postgre" in name and not server:
-            continue
         with contextlib.ExitStack() as stack:
             meta = stack.enter_context(graph())
-            url = stack.enter_context(database(server)) if server and "Postgre" in name else None
-            rate, cpu = drained(stack, meta, url, couriers, requests, connections)
-        lines.append(f"{name:<34}{rate:>9.0f}{cpu * 1e6 / requests:>19.1f}")
+            url = stack.enter_context(new_database(server)) if couriers else None
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            asyncio.run(fill(folder, url, events))
+            rate, cpu = drained(stack, meta, folder, url, couriers, events)
+        lines.append(f"{name:<34}{rate:>9.0f}{cpu * 1e6 / events:>19.1f}")
     python = PEERS / ".venv" / "bin" / "python"
     if python.exists():
-        rate, cpu = sdk_batches(str(python), requests)
-        lines.append(f"{'facebook-business, 1,000 a call':<34}{rate:>9.0f}{cpu * 1e6 / requests:>19.1f}")
+        rate, cpu = sdk_batches(str(python), events)
+        lines.append(f"{'facebook-business, 1,000 a call':<34}{rate:>9.0f}{cpu * 1e6 / events:>19.1f}")
     return "\n".join(lines)
 
 
+async def fill(folder: str, url: str | None, events: int) -> None:
+    """Rows of two pixels, as ingest would write them, due at once."""
+    rows = [stored(number, (PIXEL, OTHER_PIXEL)[number % 2]) for number in range(events)]
+    store: Store = (
+        await PostgresStore.open(url) if url else await SqliteStore.open(Path(folder) / "counterfoil.db")
+    )
+    for start in range(0, events, 500):
+        await store.admit(rows[start : start + 500])
+    await store.close()
+
+
+def stored(number: int, pixel: str) -> OutboxEvent:
+    now_ms = wall_clock_ms()
+    posted = {**event("pending"), "event_id": f"d-{number}", "user_data": {"em": ["a" * 64]}}
+    server_event = {
+        **{name: posted[name] for name in ("event_name", "event_id", "custom_data", "user_data")},
+        "event_time": now_ms // 1_000,
+        "event_source_url": posted["url"],
+        "action_source": "website",
+    }
+    return OutboxEvent(
+        key=number.to_bytes(16, "big"),
+        site=SITE if pixel == PIXEL else OTHER_SITE,
+        pixel=pixel,
+        event_name="Purchase",
+        event_id=f"d-{number}",
+        event_time_ms=now_ms,
+        received_ms=now_ms,
+        not_before_ms=now_ms,
+        leg=BrowserLeg(
+            state=BrowserState.SENT,
+            evidence="load",
+            transport=Transport.IMAGE,
+            dispatched_ms=now_ms,
+            settled_ms=now_ms,
+            reported_ms=now_ms,
+        ),
+        server_event=msgspec.json.encode(server_event),
+        client_ip_address="2001:db8::7",
+        client_user_agent=AGENT,
+        why={},
+    )
+
+
 def drained(
-    stack: contextlib.ExitStack, meta: str, url: str | None, couriers: int, requests: int, connections: int
+    stack: contextlib.ExitStack, meta: str, folder: str, url: str | None, couriers: int, events: int
 ) -> tuple[float, float]:
-    """Events per second and processor seconds, from the first event that Graph takes to the last."""
-    hold = 3.0  # after the last post, so that all is in before anything leaves
-    role = "relay" if couriers else "all"
-    httpx.get(f"{meta}/bench?away=1").raise_for_status()
-    process = stack.enter_context(relay(meta, url=url, hold=hold, role=role))
-    turn(process, requests, connections, "d")
-    httpx.get(f"{meta}/bench?away=0").raise_for_status()
-    senders = [stack.enter_context(relay(meta, url=url, role="courier")) for _ in range(couriers)] or [
-        process
+    """Events per second by Graph's own clock, and processor seconds once the relays are up."""
+    role = "courier" if couriers else "all"
+    senders = [
+        stack.enter_context(relay(meta, folder=folder, url=url, role=role)) for _ in range(couriers or 1)
     ]
-    before = [each.cpu_seconds() for each in senders]
-    while (first := received(meta)) == 0:
-        time.sleep(0.001)
-    began, wanted = time.perf_counter(), requests + connections * 4
-    while received(meta) < wanted:
-        time.sleep(0.01)
-    spent = time.perf_counter() - began
-    used = sum(each.cpu_seconds() for each in senders) - sum(before)
-    return (wanted - first) / spent, used
+    before = sum(each.cpu_seconds() for each in senders)
+    while (got := received(meta))[0] < events:
+        time.sleep(0.02)
+    return events / got[1], sum(each.cpu_seconds() for each in senders) - before
 
 
-def received(meta: str) -> int:
-    return int(httpx.get(f"{meta}/bench").text)
+def received(meta: str) -> tuple[int, float]:
+    """Events so far, and the seconds between Graph's first call and its last."""
+    events, seconds = httpx.get(f"{meta}/bench").json()
+    return events, seconds
 
 
 def sdk_batches(python: str, events: int) -> tuple[float, float]:
@@ -425,19 +458,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--postgres", help="a server to make a database in, such as postgresql://postgres@127.0.0.1/postgres"
-    )
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     asked = parser.parse_args(arguments)
+    server = find_server()
     if not (PEERS / ".venv").exists():
         print("Peers are left out; bench/peers/setup.sh installs them.")
     with graph() as meta:
         if "ingest" in asked.only:
-            servers = ingest_servers(meta, asked.postgres, asked.requests)
+            servers = ingest_servers(meta, server, asked.requests)
             print(ingest(servers, asked.connections, asked.rounds), end="\n\n")
         if "delivery" in asked.only:
-            print(delivery(asked.requests, asked.connections, asked.postgres), end="\n\n")
+            print(delivery(asked.requests, server), end="\n\n")
         if "attack" in asked.only:
             print(attack(meta, asked.requests // 10), end="\n\n")
     return 0
