@@ -60,11 +60,15 @@ def test_search_finds_the_way_from_a_symptom_to_its_page_and_nothing_is_asked_of
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{url}/index.html")
-    page.get_by_role("textbox", name="Search").fill("mismatched IP")
+    box = page.get_by_role("textbox", name="Search")
+    box.click()
+    ready = page.get_by_text("Type to start searching")  # the index has been read
+    expect(ready).to_be_visible(timeout=30_000)
+    box.press_sequentially("mismatched IP")
     result = page.locator(".md-search-result__link").first
-    expect(result).to_contain_text("Mismatched IP")
+    expect(result).to_contain_text("Mismatched IP", timeout=30_000)
     result.click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Mismatched IP")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Mismatched IP", timeout=30_000)
     page.get_by_role("img", name="Addresses: families of pages").scroll_into_view_if_needed()
     assert {address.partition("//")[2].partition("/")[0] for address in asked if "://" in address} == {
         url.removeprefix("http://")
