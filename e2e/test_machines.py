@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.lab import wait_until
 from e2e.machines import Farm, ProxyThread, both, cable, fail_over, pair, rolling_restart, why_no_cable
 from e2e.postgres import Cluster, new_database, open_folder, run_sql
 from e2e.rig import Visitors
@@ -23,16 +24,38 @@ def database() -> Iterator[str]:
         yield url
 
 
+def answered(visitors: Visitors, more: int) -> None:
+    """Until so many more posts have been answered: a busy machine takes longer."""
+    goal = visitors.answers.get(202, 0) + more
+    wait_until(lambda: visitors.answers.get(202, 0) >= goal, "posts are answered", seconds=120)
+
+
 def test_a_rolling_restart_loses_nothing(tmp_path: Path, database: str) -> None:
     with Farm(tmp_path, database) as farm:
         visitors = Visitors(farm, posts_per_second=60, seed=1)
+        answered(visitors, 15)
         rolling_restart([*farm.relays, *farm.couriers])
+        answered(visitors, 15)
         visitors.stop()
         farm.drain()
         assert farm.verdict() == []
         run_sql(database, "DELETE FROM fate WHERE event = (SELECT min(event) FROM fate)")
         assert farm.verdict() != [], "the checker sees what is missing"
-    assert visitors.answers[202] > 30
+
+
+def test_killed_relays_and_couriers_lose_nothing_that_was_answered(tmp_path: Path, database: str) -> None:
+    with Farm(tmp_path, database) as farm:
+        farm.fault(what="delay", seconds=0.05, count=None)  # so that kills hit calls under way
+        visitors = Visitors(farm, posts_per_second=60, seed=8)
+        for process in [*farm.relays, *farm.couriers]:
+            answered(visitors, 15)
+            process.kill()
+            process.start(wait=False)
+        for relay in farm.relays:
+            relay.wait_until_ready()
+        visitors.stop()
+        farm.drain()
+        assert farm.verdict() == []
 
 
 def test_a_killed_primary_loses_nothing_that_was_answered(tmp_path: Path) -> None:

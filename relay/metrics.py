@@ -139,6 +139,11 @@ class Metrics:
             ("site", "pixel"),
             registry=registry,
         )
+        self._spilled = Gauge(
+            "relay_spilled_posts",
+            "Posts that a local file keeps until the database is back.",
+            registry=registry,
+        )
         self._ready = Gauge("relay_ready", "1 while /readyz would answer 200.", registry=registry)
 
     def admitted(self, event: OutboxEvent, admission: Admission) -> None:
@@ -192,9 +197,25 @@ class Metrics:
         self._requests.labels(route, f"{status // 100}xx").observe(seconds)
 
     def render(
-        self, *, backlog: Sequence[Backlog], parked: Sequence[PixelState], ready: bool, now_ms: int
+        self,
+        *,
+        backlog: Sequence[Backlog],
+        parked: Sequence[PixelState],
+        ready: bool,
+        now_ms: int,
+        spilled: int = 0,
     ) -> bytes:
         """Everything in Prometheus' text format."""
+        self._wait(backlog, parked, now_ms)
+        return self.render_without_store(ready=ready, spilled=spilled)
+
+    def render_without_store(self, *, ready: bool, spilled: int) -> bytes:
+        """The same while the store does not answer: what waits there is told as it was known last."""
+        self._spilled.set(spilled)
+        self._ready.set(ready)
+        return generate_latest(self._registry)
+
+    def _wait(self, backlog: Sequence[Backlog], parked: Sequence[PixelState], now_ms: int) -> None:
         waiting = {each.pixel: each for each in backlog}
         stopped = {each.pixel for each in parked}
         for pixel, site in self._site_of_pixel.items():
@@ -203,8 +224,6 @@ class Metrics:
             self._depth.labels(site, pixel).set(0 if due is None else due.waiting)
             self._oldest.labels(site, pixel).set(max(0, now_ms - oldest_ms) / 1_000)
             self._parked.labels(site, pixel).set(pixel in stopped)
-        self._ready.set(ready)
-        return generate_latest(self._registry)
 
 
 def event_label(event_name: str) -> str:

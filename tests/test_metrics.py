@@ -92,6 +92,17 @@ def test_what_waits_is_told_with_its_age_and_is_gone_when_it_has_left() -> None:
     assert found[series("relay_queue_oldest_seconds", **pixel)] == 0
 
 
+def test_what_a_file_keeps_is_told_while_the_store_does_not_answer() -> None:
+    metrics = Metrics({PIXEL: "shop"})
+    rendered(metrics, waiting=True)
+    text = metrics.render_without_store(ready=True, spilled=7).decode()
+    assert "relay_spilled_posts 7.0" in text
+    assert f'relay_queue_depth{{pixel="{PIXEL}",site="shop"}} 3.0' in text, "as it was known last"
+    assert (
+        "relay_spilled_posts 0.0" in metrics.render(backlog=[], parked=[], ready=True, now_ms=NOW_MS).decode()
+    )
+
+
 def names() -> set[str]:
     """Every name that a query may use."""
     metrics = Metrics({PIXEL: "shop"})

@@ -372,6 +372,7 @@ class Store(Protocol):
     async def recover(self, *, now_ms: int, on_unknown: Literal["resend", "hold"]) -> int:
         """At start: free every lease, close unfinished attempts as ambiguous, apply the policy.
 
+        Only where nobody else works on the store: leases of couriers on other machines run out by themselves.
         Returns the number of those attempts.
         """
         ...

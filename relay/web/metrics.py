@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relay.errors import StoreError
 from relay.metrics import Metrics
 from relay.store.protocol import Store
 from relay.web.errors import error
@@ -27,12 +28,14 @@ async def get_metrics(request: Request) -> Response:
         return error(401, REASON, SENTENCE, {"www-authenticate": "Bearer"})
     store: Store = request.app.state.store
     metrics: Metrics = request.app.state.metrics
-    body = metrics.render(
-        backlog=await store.backlog(),
-        parked=await store.parked(),
-        ready=await not_ready(request) is None,
-        now_ms=request.app.state.clock_ms(),
-    )
+    ready, spilled = await not_ready(request) is None, store.spilled()
+    try:
+        backlog, parked = await store.backlog(), await store.parked()
+    except StoreError:
+        body = metrics.render_without_store(ready=ready, spilled=spilled)
+    else:
+        now_ms = request.app.state.clock_ms()
+        body = metrics.render(backlog=backlog, parked=parked, ready=ready, now_ms=now_ms, spilled=spilled)
     return Response(body, media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
 
 
