@@ -23,7 +23,7 @@ class Line:
         began = time.monotonic()
         try:
             trial()
-        except Exception:
+        except (Exception, BaseExceptionGroup):  # schemathesis raises its findings as such a group
             self.troubles.append(traceback.format_exc(limit=-4))
         self.seconds += time.monotonic() - began
 

@@ -40,6 +40,7 @@ REQUEST: Final = (
     b"POST /v1/events HTTP/1.1\r\nhost: x\r\norigin: https://shop.example\r\ncontent-length: 2\r\n\r\n{}"
 )
 ANSWER_SECONDS: Final = 20.0
+ENDLESS: Final = ("/live/stream",)  # an answer that has no end cannot be held against a schema
 REAL: Final = 0.7  # of the requests: with what is known to the relay
 QUERY: Final = {"site": SITE}
 PATH: Final = {"event_id": "e-1", "part": "history", "source": "tcf", "file": "console.css"}
@@ -55,7 +56,8 @@ def fuzz_routes(folder: Path, *, each: int, number: int) -> Iterator[Line]:
         for found in schema.get_all_operations():
             operation = found.ok()
             assert operation is not None, found
-            yield fuzz_operation(operation, each, number)
+            if operation.path not in ENDLESS:
+                yield fuzz_operation(operation, each, number)
         yield fuzz_socket(relay.port, each, number)
     finally:
         relay.stop()
