@@ -29,7 +29,7 @@ test('calls queued before us get an id and are noted, in place', () => {
   assert.deepEqual(fbq.queue[0], ['init', '1']);
   const [command, name, data, options] = fbq.queue[1];
   assert.deepEqual([command, name, data], ['track', 'Lead', { a: 1 }]);
-  assert.match(options.eventID, /^\d{1,10}(-\d{1,10}){3}$/);
+  assert.match(options.eventID, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   assert.deepEqual(
     events.map(({ event }) => [event.event_name, event.event_id, event.custom_data]),
     [['Lead', options.eventID, { a: 1 }]],

@@ -23,5 +23,5 @@ export const age = (tracked) => (performance.now() - tracked.at) | 0;
 /** What a report says, so that the same is not said twice. @param {Tracked} tracked */
 export const signature = ({ event: { pixel } }) => pixel.state + '/' + pixel.evidence;
 
-/** As unique as a UUID, which browsers do not make on plain HTTP; an object URL's would cost a round trip to another process. */
-export const uuid = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
+/** A UUID; browsers make none on plain HTTP, where a random number and the moment have to do. */
+export const uuid = () => crypto.randomUUID?.() || Math.random() + '-' + Date.now();
