@@ -14,12 +14,13 @@ class BodyError(Exception):
     """The body cannot be read; the message says why."""
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, too_large: Exception | None = None) -> bytes:
+    """The body, counted as it arrives: Content-Length may be absent or a lie. Raises `too_large`, or a BodyError."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise BodyError(f"The body is larger than {limit:,} bytes.")
+            raise too_large or BodyError(f"The body is larger than {limit:,} bytes.")
     return bytes(body)
 
 

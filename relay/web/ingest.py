@@ -26,6 +26,7 @@ from relay.event.outcome import (
 )
 from relay.event.records import OutboxEvent, RequestFacts
 from relay.event.wire import BODY_MAX_BYTES, WireError, parse_body, parse_event
+from relay.forms import read_body
 from relay.metrics import Metrics
 from relay.proxies import CLIENT_HEADERS
 from relay.settings import Settings, Site
@@ -33,7 +34,7 @@ from relay.store.protocol import IssueSeen, Store
 from relay.web.cookies import acknowledge, renew_cookies
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
-from relay.web.origin import OPAQUE, allow, is_allowed, is_of_site, origin_of
+from relay.web.origin import OPAQUE, is_allowed, is_of_site, origin_of, readable_by_pages
 from relay.web.rates import Limited, Rates, asker
 from relay.web.waking import wake
 
@@ -90,7 +91,7 @@ async def post_events(request: Request) -> Response:
         if (who := asker(facts, connection, settings)) is not None:
             rates.addresses.take(who)
         check_head(request.headers)
-        post = parse_body(await read_body(request))
+        post = parse_body(await read_post(request))
         site = known_site(settings, post.site_key)
         site_key = site.key
         page = page_origin(origin, site)
@@ -105,18 +106,15 @@ async def post_events(request: Request) -> Response:
             await _note(request, [IssueSeen(site_key, IssueKind.ORIGIN_NOT_ALLOWED, "", origin[:200], "")])
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     except StoreError as failure:
-        log.error("store_unavailable", kind=type(failure).__name__, site=site_key)
-        response = error(
-            503,
-            "store_unavailable",
-            "The relay cannot commit events now. Keep them and come back.",
-            {"retry-after": str(RETRY_AFTER_SECONDS)},
-        )
-    # A 403 tells the page nothing: it is not one of the site's, or the site is not one of ours.
-    if response.status_code != 403 and origin is not None and is_allowed(origin, settings.site):
-        allow(response, origin)
-    response.headers["vary"] = "Origin"
-    return response
+        response = store_unavailable(failure, site_key)
+    return readable_by_pages(request, response)
+
+
+def store_unavailable(failure: StoreError, site_key: str = "") -> Response:
+    """Nothing was taken, whoever sent it; the sender keeps it."""
+    log.error("store_unavailable", kind=type(failure).__name__, site=site_key)
+    message = "The relay cannot commit events now. Keep them and come back."
+    return error(503, "store_unavailable", message, {"retry-after": str(RETRY_AFTER_SECONDS)})
 
 
 def check_head(headers: Headers) -> None:
@@ -136,14 +134,8 @@ def check_head(headers: Headers) -> None:
         raise WireError(BodyReason.BODY_TOO_LARGE)
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, counted as it arrives: Content-Length may be absent or a lie."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX_BYTES:
-            raise WireError(BodyReason.BODY_TOO_LARGE)
-    return bytes(body)
+async def read_post(request: Request) -> bytes:
+    return await read_body(request, BODY_MAX_BYTES, WireError(BodyReason.BODY_TOO_LARGE))
 
 
 def known_site(settings: Settings, key: str) -> Site:

@@ -41,6 +41,19 @@ def allow(response: Response, origin: str) -> None:
     response.headers["access-control-expose-headers"] = "Retry-After"
 
 
+def readable_by_pages(request: Request, response: Response) -> Response:
+    """Let a page of a configured site read the answer.
+
+    A 403 tells the page nothing: it is not one of the site's, or the site is not one of ours.
+    """
+    settings: Settings = request.app.state.settings
+    origin = origin_of(request.headers)
+    if response.status_code != 403 and origin is not None and is_allowed(origin, settings.site):
+        allow(response, origin)
+    response.headers["vary"] = "Origin"
+    return response
+
+
 async def preflight(request: Request) -> Response:
     """`OPTIONS /v1/events`. The site key comes later, in the body, so every site's origins may go on."""
     settings: Settings = request.app.state.settings

@@ -12,8 +12,8 @@ from relay.event.wire import WireError
 from relay.settings import Settings
 from relay.store.protocol import Store
 from relay.web.errors import error
-from relay.web.ingest import check_head, known_site, page_origin, read_body, request_facts
-from relay.web.origin import allow, is_allowed, origin_of
+from relay.web.ingest import check_head, known_site, page_origin, read_post, request_facts
+from relay.web.origin import origin_of, readable_by_pages
 from relay.web.rates import Limited, Rates, asker
 
 log = structlog.get_logger("relay.web")
@@ -35,10 +35,7 @@ async def post_report(request: Request) -> Response:
         response = error(
             503, "store_unavailable", "The relay cannot count this report now; the next will do."
         )
-    if response.status_code != 403 and origin is not None and is_allowed(origin, settings.site):
-        allow(response, origin)
-    response.headers["vary"] = "Origin"
-    return response
+    return readable_by_pages(request, response)
 
 
 async def _take(request: Request, settings: Settings, origin: str | None) -> None:
@@ -49,7 +46,7 @@ async def _take(request: Request, settings: Settings, origin: str | None) -> Non
     if (who := asker(facts, connection_address(facts, settings), settings)) is not None:
         rates.addresses.take(who)
     check_head(request.headers)
-    report = parse_report(await read_body(request))
+    report = parse_report(await read_post(request))
     site = known_site(settings, report.site_key)
     page_origin(origin, site)
     rates.sites.take(site.key)

@@ -37,19 +37,20 @@ from relay.event.records import OutboxEvent, RequestFacts
 from relay.event.segment import BrowserSource, NoEvent, read_message
 from relay.event.segment_batch import BODY_MAX_BYTES, CALLS, Batch, SegmentError, read_batch
 from relay.event.wire import WireError
+from relay.forms import read_body
 from relay.settings import Settings, Site
 from relay.web.errors import ErrorWords, JsonResponse, error
 from relay.web.headers import NO_STORE
 from relay.web.ingest import (
-    RETRY_AFTER_SECONDS,
     admit_rows,
     count_refused,
     page_origin,
     request_facts,
+    store_unavailable,
     summary,
 )
 from relay.web.mapping import RECENT_MAX
-from relay.web.origin import allow, is_allowed, origin_of
+from relay.web.origin import is_allowed, origin_of, readable_by_pages
 from relay.web.rates import Limited, Rates
 from relay.web.server_events import AT_ONCE, site_of_key, take_address
 
@@ -106,10 +107,8 @@ async def post_messages(request: Request) -> Response:
         await count_refused(request, "", [refused.reason])
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     except StoreError as failure:
-        log.error("store_unavailable", kind=type(failure).__name__)
-        message = "The relay cannot commit events now. Keep them and come back."
-        response = error(503, "store_unavailable", message, {"retry-after": str(RETRY_AFTER_SECONDS)})
-    return _for_pages(request, response)
+        response = store_unavailable(failure)
+    return readable_by_pages(request, response)
 
 
 async def preflight(request: Request) -> Response:
@@ -125,7 +124,7 @@ async def preflight(request: Request) -> Response:
         asked = request.headers.get("access-control-request-headers", "")
         response.headers["access-control-allow-headers"] = asked or "authorization, content-type"
         response.headers["access-control-max-age"] = "600"
-    return _for_pages(request, response)
+    return readable_by_pages(request, response)
 
 
 async def _take(request: Request, call: str) -> Response:
@@ -134,7 +133,9 @@ async def _take(request: Request, call: str) -> Response:
     key = _basic_key(request.headers)
     if site_of_key(key, state.write_keys, state.settings) is None:
         take_address(request)
-    batch = read_batch(await _read(request), call)
+    batch = read_batch(
+        await read_body(request, BODY_MAX_BYTES, SegmentError(SegmentReason.BATCH_TOO_LARGE)), call
+    )
     source = _source(request, facts, key or batch.write_key)
     budget = state.rates.servers if source.browser is None else state.rates.sites
     budget.take(source.site.key, len(batch.messages))
@@ -268,23 +269,3 @@ def _basic_key(headers: Headers) -> str | None:
         return base64.b64decode(coded.strip(), validate=True).decode().partition(":")[0] or None
     except ValueError:
         return None
-
-
-async def _read(request: Request) -> bytes:
-    """The body, counted as it arrives."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX_BYTES:
-            raise SegmentError(SegmentReason.BATCH_TOO_LARGE)
-    return bytes(body)
-
-
-def _for_pages(request: Request, response: Response) -> Response:
-    """Let a page of a configured site read the answer. A 403 tells a page nothing."""
-    settings: Settings = request.app.state.settings
-    origin = origin_of(request.headers)
-    if response.status_code != 403 and origin is not None and is_allowed(origin, settings.site):
-        allow(response, origin)
-    response.headers["vary"] = "Origin"
-    return response

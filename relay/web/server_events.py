@@ -18,10 +18,11 @@ from relay.event.fields import Refused
 from relay.event.outcome import CALL_SENTENCES, CALL_STATUS, REFUSAL_SENTENCES, CallReason, Refusal
 from relay.event.records import OutboxEvent
 from relay.event.server_wire import BODY_MAX_BYTES, CallError, parse_call, parse_server_event
+from relay.forms import read_body
 from relay.settings import Settings, Site
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE, bearer
-from relay.web.ingest import RETRY_AFTER_SECONDS, admit_rows, count_refused, request_facts, summary
+from relay.web.ingest import admit_rows, count_refused, request_facts, store_unavailable, summary
 from relay.web.rates import Limited, Rates, asker
 
 log = structlog.get_logger("relay.web")
@@ -56,9 +57,7 @@ async def post_server_events(request: Request) -> Response:
     except CallError as refused:
         return await _refuse(request, refused.reason)
     except StoreError as failure:
-        log.error("store_unavailable", kind=type(failure).__name__)
-        message = "The relay cannot commit events now. Keep them and come back."
-        return error(503, "store_unavailable", message, {"retry-after": str(RETRY_AFTER_SECONDS)})
+        return store_unavailable(failure)
 
 
 async def _refuse(request: Request, reason: CallReason) -> Response:
@@ -73,7 +72,7 @@ async def _take(request: Request) -> Response:
     now_ms: int = request.app.state.clock_ms()
     site = _sender(request)
     _check_head(request.headers)
-    events = parse_call(await read_call(request))
+    events = parse_call(await read_body(request, BODY_MAX_BYTES, CallError(CallReason.CALL_TOO_LARGE)))
     rates.servers.take(site.key, len(events))
     outcomes = await enrich_all(events, site, settings, now_ms)
     return await _admit(request, site, outcomes)
@@ -115,16 +114,6 @@ def _check_head(headers: Headers) -> None:
         raise CallError(CallReason.CALL_CONTENT_TYPE)
     if "content-encoding" in headers:
         raise CallError(CallReason.CALL_ENCODED)
-
-
-async def read_call(request: Request) -> bytes:
-    """The body, counted as it arrives: Content-Length may be absent or a lie."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX_BYTES:
-            raise CallError(CallReason.CALL_TOO_LARGE)
-    return bytes(body)
 
 
 async def enrich_all(

@@ -18,7 +18,7 @@ from relay.settings import Settings
 from relay.store.protocol import Erased, Store
 from relay.web.errors import JsonResponse, error
 from relay.web.headers import NO_STORE
-from relay.web.ingest import read_body
+from relay.web.ingest import read_post
 from relay.web.retention import prune_once
 from relay.web.waking import wake
 
@@ -117,7 +117,7 @@ async def _answer(
 ) -> Response:
     """Read what is asked, do it, and say in the error shape why not."""
     try:
-        asked = msgspec.json.decode(await read_body(request), type=kind)
+        asked = msgspec.json.decode(await read_post(request), type=kind)
     except WireError as refused:
         return error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
