@@ -126,6 +126,12 @@ class Served:
                 if listener is not None
             )
         )
+        # A stream that outlasted the grace leaves its connection open, and the loop is about to be closed.
+        for server in self._servers:
+            for connection in tuple(server.server_state.connections):
+                if transport := getattr(connection, "transport", None):
+                    transport.abort()
+        await asyncio.sleep(0.01)  # in which closed connections are told so
 
     def close(self) -> None:
         for server in self._servers:

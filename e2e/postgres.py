@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -204,7 +205,7 @@ def free_port() -> int:
 
 
 def run_sql(url: str, *statements: str) -> list[asyncpg.Record]:
-    """The rows of the last statement. For code without an event loop of its own."""
+    """The rows of the last statement, from a thread of its own: Playwright's loop may be running in this one."""
 
     async def work() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(url, timeout=5, command_timeout=30)
@@ -216,8 +217,8 @@ def run_sql(url: str, *statements: str) -> list[asyncpg.Record]:
         finally:
             await connection.close(timeout=5)
 
-    with asyncio.Runner() as runner:
-        return runner.run(work())
+    with ThreadPoolExecutor(max_workers=1) as apart:
+        return apart.submit(lambda: asyncio.run(work())).result()
 
 
 @cache

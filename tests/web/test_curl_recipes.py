@@ -18,7 +18,7 @@ from tests.web.test_server_events import ENVIRON, KEY, with_keys
 
 pytestmark = pytest.mark.anyio
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent.parent / "docs"
 DOCUMENTED = "https://relay.shop.example"
 
 
