@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e.conftest import QUICK
-from e2e.lab import PIXEL, Json, Lab, open_lab, wait_until
+from e2e.lab import PIXEL, Json, Lab, open_lab, wait_for, wait_until
 
 OWN_EVENT = (
     "new Image().src = '{meta}/tr/?id={pixel}&ev=Purchase&a=woocommerce-7.8.0&ud[em]=jane@example.com'"
@@ -67,7 +67,13 @@ def test_a_page_tells_who_else_sends_and_with_whose_ids(lab: Lab, page: Page) ->
 def test_a_page_alone_names_nobody(lab: Lab, page: Page) -> None:
     page.goto(lab.page("/", head=lab.snippet('data-radar="1"') + lab.base_code()))
     lab.wait_for_server("PageView")
-    page.goto("about:blank")
+
+    def at_its_end() -> bool:
+        """The radar comes when the page is idle; one that has come tells of the page once."""
+        page.evaluate("dispatchEvent(new Event('pagehide'))")
+        return bool(lab.console("/api/radar")["pages"])
+
+    wait_for(page, at_its_end, "a page's report")
     report = told(lab)
     assert (report["pages"], report["in_step"], report["findings"]) == (1, 1, [])
 
