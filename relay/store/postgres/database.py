@@ -45,6 +45,7 @@ UNAVAILABLE: Final = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a server that dies in the middle of an answer leaves the protocol out of step
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,

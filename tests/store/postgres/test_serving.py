@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from e2e.lossy_postgres import Proxy
@@ -11,7 +13,7 @@ from relay.clock import wall_clock_ms
 from relay.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
 from relay.event.outcome import Admission
 from relay.settings import StoreSettings
-from relay.store.postgres import PostgresStore
+from relay.store.postgres import PostgresStore, admit
 from relay.store.postgres.serving import ServingStore
 from relay.store.spill import Spill
 from tests.store.samples import event
@@ -53,6 +55,24 @@ async def test_posts_are_taken_while_the_database_is_away_and_are_there_when_it_
     await until(lambda: not store.is_away and store.spilled() == 0)
     assert len(await store.find("during")) == 1
     assert (await store.totals()).waiting == 2
+    await store.close()
+
+
+async def test_a_server_that_dies_in_the_middle_of_an_answer_is_a_database_that_is_away(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaths = iter([asyncpg.InternalClientError("got result for unknown protocol state")])
+    admit_now = admit.admit
+
+    async def dying(*given: Any) -> Any:
+        for death in deaths:
+            raise death
+        return await admit_now(*given)
+
+    monkeypatch.setattr(admit, "admit", dying)
+    store = await PostgresStore.open(database)
+    assert await store.admit([event()]) == [Admission.ACCEPTED]
+    assert (await store.totals()).waiting == 1
     await store.close()
 
 
