@@ -55,7 +55,9 @@ def test_a_second_sender_in_a_page_is_told_and_the_console_leads_to_it(
 ) -> None:
     lab = telling_lab
     gateway = "<script>fbq('set', 'openbridge', '42', location.origin + '/gw')</script>"
-    page.goto(lab.page("/", gateway, head=lab.snippet('data-radar="1"') + lab.base_code()))
+    page.goto(
+        lab.page("/", gateway, head=lab.snippet('data-radar="1"').replace(" async", "") + lab.base_code())
+    )
     lab.wait_for_server("PageView")
     page.evaluate("dispatchEvent(new Event('pagehide'))")
     wait_until(lambda: inbox.events, "an alert in the inbox")

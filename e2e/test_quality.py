@@ -8,7 +8,7 @@ from e2e.lab import PIXEL, Lab
 def test_after_a_purchase_the_button_brings_what_meta_says_of_it(
     lab: Lab, context: BrowserContext, page: Page
 ) -> None:
-    page.goto(lab.page("/", head=lab.snippet() + lab.base_code()))
+    page.goto(lab.page("/", head=lab.snippet().replace(" async", "") + lab.base_code()))
     lab.wait_for_server("PageView")
     page.evaluate(
         "counterfoil('track', 'Purchase', {value: 9, currency: 'EUR'}, {userData: {em: 'ada@example.com'}})"
@@ -38,7 +38,7 @@ def test_after_a_purchase_the_button_brings_what_meta_says_of_it(
 
 def test_a_second_sender_at_meta_shows_on_the_radar(lab: Lab, page: Page) -> None:
     """The procedure of an owner whose counts are too high: who else sends this event?"""
-    page.goto(lab.page("/", head=lab.snippet() + lab.base_code()))
+    page.goto(lab.page("/", head=lab.snippet().replace(" async", "") + lab.base_code()))
     lab.wait_for_server("PageView")
     (ours,) = lab.half("server", "PageView")
     stranger = {**ours["params"], "event_id": "another-plugin-1", "event_name": "Lead"}

@@ -41,7 +41,9 @@ def test_a_page_tells_who_else_sends_and_with_whose_ids(lab: Lab, page: Page) ->
     )
     page.goto(
         lab.page(
-            "/", f"{second}<script>{gateway}</script>", head=lab.snippet('data-radar="1"') + lab.base_code()
+            "/",
+            f"{second}<script>{gateway}</script>",
+            head=lab.snippet('data-radar="1"').replace(" async", "") + lab.base_code(),
         )
     )
     lab.wait_for_server("PageView")
@@ -65,7 +67,7 @@ def test_a_page_tells_who_else_sends_and_with_whose_ids(lab: Lab, page: Page) ->
 
 
 def test_a_page_alone_names_nobody(lab: Lab, page: Page) -> None:
-    page.goto(lab.page("/", head=lab.snippet('data-radar="1"') + lab.base_code()))
+    page.goto(lab.page("/", head=lab.snippet('data-radar="1"').replace(" async", "") + lab.base_code()))
     lab.wait_for_server("PageView")
 
     def at_its_end() -> bool:

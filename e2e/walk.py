@@ -87,7 +87,7 @@ def walk_to_an_event(folder: Path, counterfoil: Sequence[str], port: int = 8300)
         serve = stack.enter_context(running([*counterfoil, "serve"], folder, environ))
         wait_until(lambda: is_ready(serve, port), "the relay is ready")
         walk.edits.append("tag.html pasted into the page")
-        head = (folder / "tag.html").read_text() + base_code(twin.url, PIXEL)
+        head = (folder / "tag.html").read_text() + base_code(twin.url, PIXEL, page_view=False)
         (folder / "pages" / "index.html").write_text(f"<!doctype html><title>shop</title>{head}")
         visit(site)
         (event,) = wait_until(lambda: twin.state()["server"], "the event at Meta")
@@ -144,8 +144,11 @@ def visit(site: str) -> None:
                 executable_path=find_chromium(), args=list(CHROMIUM_ARGUMENTS)
             )
             page = browser.new_page()
+            page.goto(site)
+            # What Meta's script has sent before an async c.js came has no id, and which comes first is chance.
+            page.wait_for_function("window.counterfoil && window.counterfoil.live")
             with page.expect_response("**/v1/events"):
-                page.goto(site)
+                page.evaluate("fbq('track', 'Lead')")
             browser.close()
 
     thread = Thread(target=look)
