@@ -377,7 +377,7 @@ def sdk_batches(python: str, events: int) -> tuple[float, float]:
 def attack(meta: str, requests: int) -> str:
     """A good client's p99 alone, beside slow connections, and beside another site's flood."""
     lines = [f"{'beside a good client':<34}{'p50 ms':>9}{'p99 ms':>9}{'p99 ratio':>11}"]
-    with relay(meta, budget=5_000) as process:
+    with relay(meta, budget=20_000) as process:
         alone = median([turn(process, requests, 4, f"a{number}") for number in range(3)]).measured
         with trickling(process.port, 500):
             slow = median([turn(process, requests, 4, f"s{number}") for number in range(3)]).measured
