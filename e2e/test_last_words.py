@@ -5,7 +5,7 @@ from playwright.sync_api import ConsoleMessage, Page
 from playwright.sync_api import Error as PlaywrightError
 
 from e2e.lab import Lab, Posts, wait_for, wait_until
-from e2e.test_snippet_states import LEAD, loaded, open_shop
+from e2e.test_snippet_states import LEAD, open_shop, settled
 
 REVOKE = "fbq('consent','revoke')"
 
@@ -13,14 +13,6 @@ REVOKE = "fbq('consent','revoke')"
 @pytest.fixture
 def posts(lab: Lab) -> Posts:
     return Posts(lab)
-
-
-def settled(lab: Lab, page: Page) -> None:
-    """The page has loaded, and after.js has had its turn."""
-    loaded(page)
-    page.evaluate(
-        "url => import(url).then(() => new Promise(done => setTimeout(done)))", f"{lab.relay_url}/after.js"
-    )
 
 
 def crash(page: Page) -> None:

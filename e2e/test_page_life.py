@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
 from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, Lab, Posts, wait_for, wait_until
-from e2e.test_snippet_states import LEAD, loaded, open_shop
+from e2e.test_snippet_states import LEAD, loaded, open_shop, settled
 from relay.sandbox.browser import find_chromium
 
 DAY_SECONDS = 86400
@@ -111,7 +111,7 @@ def test_a_page_restored_from_the_cache_goes_on_and_repeats_nothing(
 
 def test_a_page_view_of_a_changed_address_has_both_halves(lab: Lab, page: Page) -> None:
     open_shop(lab, page, head=lab.snippet().replace(" async", "") + lab.base_code())
-    loaded(page)
+    settled(lab, page)
     assert_pairs(lab, "PageView")
     page.evaluate("history.pushState({}, '', '/two')")
     assert_pairs(lab, "PageView", 2)
@@ -123,7 +123,7 @@ def test_without_the_hook_a_page_view_of_a_changed_address_is_the_browser_s_alon
 ) -> None:
     base = lab.base_code().replace("fbevents.js", "fbevents.js?hooks=0")
     open_shop(lab, page, head=lab.snippet().replace(" async", "") + base)
-    loaded(page)
+    settled(lab, page)
     lab.wait_for_server("PageView")
     page.evaluate(f"history.pushState({{}}, '', '/two'); {LEAD}")
     wait_for(page, posts.told)

@@ -55,6 +55,14 @@ def loaded(page: Page) -> None:
     page.wait_for_function("!!(window.fbq && fbq.callMethod && fbq.queue.length === 0)")
 
 
+def settled(lab: Lab, page: Page) -> None:
+    """The page has loaded, and after.js has had its turn."""
+    loaded(page)
+    page.evaluate(
+        "url => import(url).then(() => new Promise(done => setTimeout(done)))", f"{lab.relay_url}/after.js"
+    )
+
+
 def test_an_answered_image_is_sent_by_load(lab: Lab, page: Page, posts: Posts) -> None:
     open_shop(lab, page, script=LEAD)
     wait_for(page, posts.told)
@@ -245,6 +253,7 @@ def test_a_page_view_of_a_history_change_gets_an_id_and_a_counterpart(
 ) -> None:
     open_shop(lab, page, head=lab.snippet().replace(" async", "") + lab.base_code())
     wait_for(page, lambda: len(posts.events) == 1)
+    settled(lab, page)
     page.evaluate("history.pushState({}, '', '/two')")
     wait_for(page, lambda: len(posts.events) == 2)
     second = posts.events[1]
