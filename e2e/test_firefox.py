@@ -38,6 +38,13 @@ def open_shop(
         wait_until(lambda: firefox.evaluate("!!(window.fbq && fbq.callMethod)"), "Meta's script runs")
 
 
+def settled(lab: Lab, firefox: Firefox) -> None:
+    """The page has loaded (`goto` waits for that), and after.js has had its turn."""
+    after = f"import('{lab.relay_url}/after.js')"
+    firefox.evaluate(f"void {after}.then(() => setTimeout(() => {{ window.settled = true }}))")
+    wait_until(lambda: firefox.evaluate("window.settled === true"), "after.js has had its turn")
+
+
 def assert_counted_once(lab: Lab, event_name: str, *, browser: int = 1) -> None:
     (server,) = lab.wait_for_server(event_name)
     browsers = lab.half("browser", event_name)
@@ -101,6 +108,7 @@ def test_firefox_a_page_that_ends_with_its_event_loses_nothing(lab: Lab, firefox
 def test_firefox_a_history_page_view_has_both_halves(lab: Lab, firefox: Firefox) -> None:
     open_shop(lab, firefox, page_view=True)
     lab.wait_for_server("PageView")
+    settled(lab, firefox)
     firefox.evaluate("history.pushState({}, '', '/two')")
     servers = lab.wait_for_server("PageView", 2)
     assert {half["event_id"] for half in lab.half("browser", "PageView")} == {
