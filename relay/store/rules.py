@@ -13,8 +13,8 @@ from relay.event.pairing import Completed, Known, complete
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import fate_findings
 from relay.event.tally import Count, Leg, Topic, outcome_of
-from relay.store.checksum import Column
-from relay.store.protocol import IssueSeen
+from relay.store.checksum import Column, is_intact
+from relay.store.protocol import IssueSeen, LeasedEvent
 
 # Admission
 
@@ -126,6 +126,33 @@ class EndedEvent(NamedTuple):
     pixel: str
     fate: str
     at_ms: int
+
+
+def leased_event(row: Sequence[Any], *, pixel: str, attempts: int, ambiguous: int) -> LeasedEvent | None:
+    """The event of a row, or None where a byte of it has changed since it was written.
+
+    The row: id, both checksums, the nine columns of `facts_of`, three of the visitor, three of the best leg.
+    """
+    row_id, crc, visitor_crc, *columns = row
+    facts, visitor, leg = columns[:9], columns[9:12], columns[12:]
+    is_forgotten = visitor[0] is None
+    if not is_intact(facts, crc) or not (is_forgotten or is_intact(visitor, visitor_crc)):
+        return None
+    key, _, event_pixel, event_name, event_id, event_time_ms, _, server_event, _ = facts
+    if event_pixel != pixel or visitor[0] not in (None, row_id):
+        return None
+    return LeasedEvent(
+        key=key,
+        event_name=event_name,
+        event_id=event_id,
+        event_time_ms=event_time_ms,
+        attempts=attempts,
+        ambiguous=ambiguous,
+        server_event=server_event,
+        client_ip_address=visitor[1],
+        client_user_agent=visitor[2],
+        leg=stored_leg(*leg),
+    )
 
 
 # Two sides: a page and a server post the same event

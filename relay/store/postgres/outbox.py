@@ -6,19 +6,18 @@ over by the others (SKIP LOCKED), so that nobody waits and nobody takes twice.
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Literal, assert_never
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 
 from relay.errors import LeaseLost
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.tally import Topic, error_name
-from relay.store.checksum import is_intact
 from relay.store.postgres.counter import count
 from relay.store.postgres.database import Connection
 from relay.store.postgres.ended import end
 from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
-from relay.store.rules import BLAMELESS, Counted, Ending, Held, stored_leg
+from relay.store.rules import BLAMELESS, Counted, Ending, Held, leased_event
 
 # The oldest free row of each pixel, found by stepping from pixel to pixel through the index: one step per
 # pixel, however many rows wait behind it. The queries that begin so are made of constants only (S608).
@@ -163,30 +162,6 @@ JOIN attempt_event ON attempt_event.attempt = attempt.id AND attempt_event.event
 WHERE queue.lease IS NOT NULL
 """
 
-IN_TURN: Final = "SELECT pg_advisory_xact_lock(4710004)"
-
-# The same step to all: they ask for the time within seconds of each other, and see it differ by as much.
-NOTICED: Final = """
-SELECT EXISTS (
-    SELECT 1 FROM clock_step
-    WHERE courier <> $1 AND abs(at_ms - $2) <= 120000 AND abs(step_ms - $3) <= 5000
-)
-"""
-
-NOTICE: Final = "INSERT INTO clock_step (courier, at_ms, step_ms) VALUES ($1, $2, $3)"
-
-MOVE_CIRCUITS: Final = "UPDATE pixel_circuit SET until_ms = until_ms + $1"
-
-MOVE_LEASES: Final = "UPDATE queue SET lease_until_ms = lease_until_ms + $1 WHERE lease_until_ms IS NOT NULL"
-
-# Rows that were written by the clock as it was: not those that were received within the last minute by the
-# clock as it is. The one statement here that reads the whole queue; clocks are seldom set.
-MOVE_DUES: Final = """
-UPDATE queue SET due_ms = greatest(due_ms, $1) + $2
-WHERE due_ms > least($1::bigint, $3::bigint)
-AND (SELECT received_ms FROM event WHERE id = queue.event) NOT BETWEEN $3 - 60000 AND $3
-"""
-
 # Reads the queue, which is narrow, and no event: what waits is counted when it is asked for.
 BACKLOG: Final = """
 SELECT pixel, count(*) AS waiting, min(due_ms) FILTER (WHERE lease IS NULL) AS oldest_due_ms,
@@ -300,17 +275,6 @@ async def unpark(connection: Connection, pixel: str) -> None:
     await connection.execute(UNPARK, pixel)
 
 
-async def clock_stepped(connection: Connection, *, expected_ms: int, now_ms: int, courier: UUID) -> None:
-    """Once, however many couriers notice it."""
-    await connection.execute(IN_TURN)
-    if await connection.fetchval(NOTICED, courier, now_ms, now_ms - expected_ms):
-        return
-    await connection.execute(NOTICE, courier, now_ms, now_ms - expected_ms)
-    await connection.execute(MOVE_CIRCUITS, now_ms - expected_ms)
-    await connection.execute(MOVE_LEASES, now_ms - expected_ms)
-    await connection.execute(MOVE_DUES, expected_ms, now_ms - expected_ms, now_ms)
-
-
 async def recover(
     connection: Connection, *, now_ms: int, on_unknown: Literal["resend", "hold"], shard: int
 ) -> int:
@@ -348,7 +312,12 @@ async def _taken_events(
         if row_id not in stored:
             lost.append(row_id)
             continue
-        event = _leased_event(stored[row_id], pixel, row["attempts"], ambiguous.get(row_id, 0))
+        event = leased_event(
+            tuple(stored[row_id].values()),
+            pixel=pixel,
+            attempts=row["attempts"],
+            ambiguous=ambiguous.get(row_id, 0),
+        )
         if event is None:
             damaged.append(Held(row_id, row["site"], row["event_name"]))
         else:
@@ -359,30 +328,6 @@ async def _taken_events(
         connection, [Ending(event, Fate.REJECTED, FateReason.CORRUPT_ROW) for event in damaged], now_ms, shard
     )
     return events
-
-
-def _leased_event(row: Any, pixel: str, attempts: int, ambiguous: int) -> LeasedEvent | None:
-    """The event of a row, or None where a byte of it has changed since it was written."""
-    row_id, crc, visitor_crc, *rest = row.values()
-    facts, visitor, leg = rest[:9], rest[9:12], rest[12:]
-    is_forgotten = visitor[0] is None
-    if not is_intact(facts, crc) or not (is_forgotten or is_intact(visitor, visitor_crc)):
-        return None
-    key, _, event_pixel, event_name, event_id, event_time_ms, _, server_event, _ = facts
-    if event_pixel != pixel or visitor[0] not in (None, row_id):
-        return None
-    return LeasedEvent(
-        key=key,
-        event_name=event_name,
-        event_id=event_id,
-        event_time_ms=event_time_ms,
-        attempts=attempts,
-        ambiguous=ambiguous,
-        server_event=server_event,
-        client_ip_address=visitor[1],
-        client_user_agent=visitor[2],
-        leg=stored_leg(*leg),
-    )
 
 
 async def _held(connection: Connection, lease: Lease, keys: Iterable[bytes]) -> dict[bytes, Held]:

@@ -22,6 +22,7 @@ from relay.store.postgres import (
     admit,
     alerts,
     circuits,
+    clock_step,
     counter,
     days,
     ended,
@@ -180,7 +181,9 @@ class PostgresStore:
         return await self._read(partial(outbox.next_due_ms, busy=busy))
 
     async def clock_stepped(self, *, expected_ms: int, now_ms: int) -> None:
-        await self._write(outbox.clock_stepped, expected_ms=expected_ms, now_ms=now_ms, courier=self._courier)
+        await self._write(
+            clock_step.clock_stepped, expected_ms=expected_ms, now_ms=now_ms, courier=self._courier
+        )
 
     async def circuits(self) -> list[Circuit]:
         return await self._read(circuits.circuits)

@@ -13,9 +13,8 @@ import msgspec
 from relay.errors import LeaseLost
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.tally import Topic, error_name
-from relay.store.checksum import is_intact
 from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
-from relay.store.rules import BLAMELESS, Counted, Ending, Held, stored_leg
+from relay.store.rules import BLAMELESS, Counted, Ending, Held, leased_event
 from relay.store.sqlite.counter import count
 from relay.store.sqlite.ended import end
 
@@ -306,7 +305,7 @@ def _due_events(
     events: list[LeasedEvent] = []
     damaged: list[Held] = []
     for row in connection.execute(DUE_EVENTS, (pixel, now_ms, limit)):
-        event = _leased_event(row, pixel)
+        event = leased_event((row[0], *row[3:]), pixel=pixel, attempts=row[1], ambiguous=row[2])
         if event is None:
             damaged.append(Held(row[0], str(row[6]), str(row[8])))
         else:
@@ -314,30 +313,6 @@ def _due_events(
             events.append(event)
     end(connection, [Ending(event, Fate.REJECTED, FateReason.CORRUPT_ROW) for event in damaged], now_ms)
     return taken, events
-
-
-def _leased_event(row: sqlite3.Row, pixel: str) -> LeasedEvent | None:
-    """The event of a DUE_EVENTS row, or None where a byte of it has changed since it was written."""
-    row_id, attempts, ambiguous, crc, visitor_crc = row[:5]
-    facts, visitor = row[5:14], row[14:17]
-    is_forgotten = visitor[0] is None
-    if not is_intact(facts, crc) or not (is_forgotten or is_intact(visitor, visitor_crc)):
-        return None
-    key, _, event_pixel, event_name, event_id, event_time_ms, _, server_event, _ = facts
-    if event_pixel != pixel or visitor[0] not in (None, row_id):
-        return None
-    return LeasedEvent(
-        key=key,
-        event_name=event_name,
-        event_id=event_id,
-        event_time_ms=event_time_ms,
-        attempts=attempts,
-        ambiguous=ambiguous,
-        server_event=server_event,
-        client_ip_address=visitor[1],
-        client_user_agent=visitor[2],
-        leg=stored_leg(*row[17:20]),
-    )
 
 
 def _held(connection: sqlite3.Connection, lease: Lease, keys: Iterable[bytes]) -> dict[bytes, Held]:
