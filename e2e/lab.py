@@ -46,6 +46,7 @@ CHROMIUM_ARGUMENTS = (
 )
 LOOPBACK_NAMES = "--host-resolver-rules=MAP *.example 127.0.0.1"
 WAIT_SECONDS = 60.0  # ends only what has failed, on a busy machine too; pytest's own limit is 120
+POLL_MS = 50  # of what a page has come to; Playwright's own way asks at each frame, and a busy machine may draw none
 SHOP_HOST, RELAY_HOST, META_HOST = "shop.example", "relay.shop.example", "meta.example"
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e.conftest import QUICK
-from e2e.lab import PIXEL, Json, Lab, open_lab, wait_until
+from e2e.lab import PIXEL, POLL_MS, Json, Lab, open_lab, wait_until
 
 LEAD = "fbq('track','Lead',{},{eventID:'lead-1'})"
 PURCHASE = "counterfoil('track','Purchase',{value:5,currency:'EUR'},{eventID:'order-1'})"
@@ -92,7 +92,9 @@ def dropping_lab(tmp_path: Path) -> Iterator[Lab]:
 def open_shop(lab: Lab, page: Page, *, attributes: str, platform: str = "", path: str = "/") -> None:
     head = f"<script>{platform}</script>{lab.base_code(page_view=False)}{lab.snippet(attributes)}"
     page.goto(lab.page(path, head=head))
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod")
+    page.wait_for_function(
+        "window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod", polling=POLL_MS
+    )
     # A visitor answers after the source's adapter has been loaded; what was answered before only the platform knows.
     if asked := re.search(r'data-consent="(\w*)"', attributes):
         for part in ("consent", *(f"consent/{source}" for source in asked.groups() if source)):
@@ -238,13 +240,13 @@ def test_global_privacy_control_limits_both_halves(lab: Lab, page: Page, where: 
         fire(page, "gpc")
     else:
         page.goto(lab.page("/", head=lab.base_code(page_view=False)))
-        page.wait_for_function("!!window.fbq.callMethod")
+        page.wait_for_function("!!window.fbq.callMethod", polling=POLL_MS)
         page.evaluate(
             """src => { const tag = document.createElement('script'); tag.src = src;
             tag.dataset.site = 'demo-shop'; document.head.append(tag) }""",
             f"{lab.relay_url}/c.js",
         )
-        page.wait_for_function("!!window.counterfoil && !!window.counterfoil.live")
+        page.wait_for_function("!!window.counterfoil && !!window.counterfoil.live", polling=POLL_MS)
         fire(page, "gpc")
     for browser, server in assert_pairs(lab).values():
         assert_limited(lab, browser, server)
@@ -293,7 +295,9 @@ def test_a_page_may_limit_one_event_and_switch_it_off_for_the_next(lab: Lab, pag
 def test_pixels_own_consent_is_enough_where_nothing_else_is_asked(lab: Lab, page: Page) -> None:
     revoked = lab.base_code(page_view=False).replace("fbq('init'", "fbq('consent','revoke');fbq('init'")
     page.goto(lab.page("/", head=revoked + lab.snippet()))
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod")
+    page.wait_for_function(
+        "window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod", polling=POLL_MS
+    )
     fire(page, "own")
     page.wait_for_timeout(300)
     assert_nothing_at_meta(lab)

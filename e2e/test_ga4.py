@@ -4,7 +4,7 @@ import json
 
 from playwright.sync_api import Page
 
-from e2e.lab import Json, Lab
+from e2e.lab import POLL_MS, Json, Lab
 
 GTAG = "<script>window.dataLayer=[];function gtag(){dataLayer.push(arguments)}</script>"
 ITEMS = "[{item_id:'SKU-1',item_name:'Shirt',price:10,quantity:2}]"
@@ -16,7 +16,9 @@ def open_shop(
 ) -> None:
     head = f"{GTAG}{lab.base_code(page_view=False)}<script>{early}</script>{lab.snippet(attributes)}"
     page.goto(lab.page(path, head=head))
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod")
+    page.wait_for_function(
+        "window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod", polling=POLL_MS
+    )
 
 
 def pair(lab: Lab, name: str) -> tuple[Json, Json]:
@@ -68,7 +70,9 @@ def test_a_reloaded_thank_you_page_counts_once(lab: Lab, page: Page) -> None:
     open_shop(lab, page, early=f"gtag('event','purchase',{PURCHASE})")
     pair(lab, "Purchase")
     page.reload()
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod")
+    page.wait_for_function(
+        "window.counterfoil && !window.counterfoil.q && !!window.fbq.callMethod", polling=POLL_MS
+    )
     page.wait_for_timeout(1500)
     assert {event["event_id"] for event in lab.half("browser", "Purchase")} == {"Purchase.T-1"}
     assert len(lab.half("server", "Purchase")) == 1

@@ -21,6 +21,7 @@ from e2e.hosts import Place, web_server, why_not
 from e2e.lab import (
     META_HOST,
     PIXEL,
+    POLL_MS,
     RELAY_HOST,
     SHOP_HOST,
     USER_AGENT,
@@ -153,7 +154,9 @@ def test_a_purchase_passes_the_web_server_and_counts_once(opened: World, page: P
         lambda told: protocols.update({told["response"]["url"]: told["response"]["protocol"]}),
     )
     page.goto(f"{place.shop}/")
-    page.wait_for_function("window.counterfoil && !counterfoil.q && window.fbq && !!fbq.callMethod")
+    page.wait_for_function(
+        "window.counterfoil && !counterfoil.q && window.fbq && !!fbq.callMethod", polling=POLL_MS
+    )
     page.evaluate("counterfoil('track', 'Purchase', {value: 5, currency: 'EUR'}, {eventID: 'bought'})")
     opened.server_half("bought")
     state = opened.state()

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page
 
-from e2e.lab import PIXEL, SECOND_PIXEL, Lab, wait_until
+from e2e.lab import PIXEL, POLL_MS, SECOND_PIXEL, Lab, wait_until
 
 PURCHASE = "counterfoil('track','Purchase',{value:49.9,currency:'EUR'},{eventID:'order-1'})"
 
@@ -41,7 +41,8 @@ def block(page: Page, *urls: str) -> None:
 
 def ready(page: Page) -> None:
     page.wait_for_function(
-        "window.counterfoil && !window.counterfoil.q && window.fbq && !!window.fbq.callMethod"
+        "window.counterfoil && !window.counterfoil.q && window.fbq && !!window.fbq.callMethod",
+        polling=POLL_MS,
     )
 
 
@@ -140,7 +141,7 @@ def test_a_blocked_fbevents_script_is_known_at_once(lab: Lab, page: Page) -> Non
 def test_a_hanging_config_sends_the_server_event_alone_after_the_hold(lab: Lab, page: Page) -> None:
     lab.fault(what="hang", path="/signals/config/", count=1)
     page.goto(shop_page(lab), wait_until="domcontentloaded")
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q")
+    page.wait_for_function("window.counterfoil && !window.counterfoil.q", polling=POLL_MS)
     page.evaluate(PURCHASE)
     lab.wait_for_server("Purchase", seconds=40)
     assert lab.half("browser", "Purchase") == []
@@ -209,7 +210,7 @@ def test_two_pixels_of_one_page_get_one_pair_each(two_pixel_lab: Lab, page: Page
 def test_a_revoked_consent_lets_nothing_leave_and_a_grant_releases_both_halves(lab: Lab, page: Page) -> None:
     revoked = lab.base_code(page_view=False).replace("fbq('init'", "fbq('consent','revoke');fbq('init'")
     page.goto(lab.page("/", head=revoked + lab.snippet()))
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q")
+    page.wait_for_function("window.counterfoil && !window.counterfoil.q", polling=POLL_MS)
     page.evaluate("fbq('track','Lead',{},{eventID:'later'})")
     page.evaluate("window.dispatchEvent(new Event('pagehide'))")
     assert_nothing_else(lab)
@@ -226,7 +227,7 @@ def test_the_snippet_adds_nothing_to_the_page_but_its_own_name(lab: Lab, page: P
 
     def globals_of(head: str, path: str) -> set[str]:
         page.goto(lab.page(path, head=head))
-        page.wait_for_function("document.readyState === 'complete'")
+        page.wait_for_function("document.readyState === 'complete'", polling=POLL_MS)
         page.wait_for_timeout(200)
         return set(page.evaluate("Object.getOwnPropertyNames(window)"))
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Page, Playwright
 
-from e2e.lab import META_HOST, RELAY_HOST, SHOP_HOST, SITE, USER_AGENT, Json
+from e2e.lab import META_HOST, POLL_MS, RELAY_HOST, SHOP_HOST, SITE, USER_AGENT, Json
 from e2e.network import Host, Internet, why_not
 from e2e.network_lab import (
     IPV6_HOST,
@@ -89,7 +89,9 @@ def names(relay_at: Sequence[str]) -> dict[str, Sequence[str]]:
 
 def open_shop(lab: NetworkLab, page: Page) -> None:
     page.goto(lab.page("/", head=lab.base_code(page_view=False) + lab.snippet()))
-    page.wait_for_function("window.counterfoil && !counterfoil.q && window.fbq && !!fbq.callMethod")
+    page.wait_for_function(
+        "window.counterfoil && !counterfoil.q && window.fbq && !!fbq.callMethod", polling=POLL_MS
+    )
 
 
 def send_pairs(page: Page, visitor: str = "visitor", number: int = PAIRS) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
-from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, Lab, Posts, wait_for, wait_until
+from e2e.lab import CHROMIUM_ARGUMENTS, LOOPBACK_NAMES, POLL_MS, Lab, Posts, wait_for, wait_until
 from e2e.test_snippet_states import LEAD, loaded, open_shop, settled
 from relay.sandbox.browser import find_chromium
 
@@ -100,7 +100,7 @@ def test_a_page_restored_from_the_cache_goes_on_and_repeats_nothing(
     page.evaluate("window.kept = counterfoil")
     page.goto(lab.page("/next"))
     page.go_back(wait_until="commit")
-    page.wait_for_function("window.restored")
+    page.wait_for_function("window.restored", polling=POLL_MS)
     assert page.evaluate("kept === counterfoil")
     page.evaluate("counterfoil('track','Search',{},{eventID:'search-1'})")
     wait_for(page, lambda: posts.told("search-1"))

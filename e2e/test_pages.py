@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from e2e.lab import wait_until
+from e2e.lab import POLL_MS, wait_until
 from e2e.seed import seed
 from relay.sandbox.run import PIXEL, SITE_KEY, Sandbox, open_sandbox
 from relay.web.navigation import MENU
@@ -63,7 +63,7 @@ def visitor(browser: Browser, sandbox: Sandbox) -> Iterator[BrowserContext]:
     context = browser.new_context()
     page = context.new_page()
     page.goto(sandbox.shop)
-    page.wait_for_function("window.fbq && !!window.fbq.callMethod && !window.counterfoil.q")
+    page.wait_for_function("window.fbq && !!window.fbq.callMethod && !window.counterfoil.q", polling=POLL_MS)
     page.get_by_role("button", name="Buy").click()
     event_id = page.locator("[data-event-id]").inner_text()
     page.goto(sandbox.sign_in_link())

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 from starlette.types import Receive, Scope, Send
 
-from e2e.lab import PIXEL, SITE, Lab, Posts, wait_for
+from e2e.lab import PIXEL, POLL_MS, SITE, Lab, Posts, wait_for
 from e2e.test_snippet_states import LEAD, network, open_shop, posts
 
 __all__ = ["network", "posts"]  # fixtures
@@ -73,7 +73,7 @@ def test_a_script_that_was_replaced_by_an_empty_one_sends_nothing(lab: Lab, page
 def test_a_pixel_that_sends_by_fetch_is_followed_too(lab: Lab, page: Page, posts: Posts) -> None:
     """As a later version of Meta's script may: today's has this transport and does not choose it."""
     open_shop(lab, page, head=lab.snippet().replace(" async", ""))
-    page.wait_for_function("/_fbp=/.test(document.cookie)")
+    page.wait_for_function("/_fbp=/.test(document.cookie)", polling=POLL_MS)
     request = f"{lab.meta_url}/tr/?id={PIXEL}&ev=Lead&eid=lead-1&fbp="
     page.evaluate(
         f"{LEAD}; fetch('{request}' + document.cookie.match(/_fbp=([^;]+)/)[1], {{mode: 'no-cors'}})"

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e.conftest import QUICK
-from e2e.lab import PIXEL, Json, Lab, open_lab, wait_for, wait_until
+from e2e.lab import PIXEL, POLL_MS, Json, Lab, open_lab, wait_for, wait_until
 
 OWN_EVENT = (
     "new Image().src = '{meta}/tr/?id={pixel}&ev=Purchase&a=woocommerce-7.8.0&ud[em]=jane@example.com'"
@@ -100,7 +100,7 @@ def test_without_consent_and_without_the_attribute_nothing_is_told(asking_lab: L
     page.wait_for_load_state("networkidle")
     assert parts == []
     page.goto(lab.page("/", head=lab.snippet('data-consent="" data-radar="1"') + lab.base_code()))
-    page.wait_for_function("sessionStorage['counterfoil.radar'] === '1'")
+    page.wait_for_function("sessionStorage['counterfoil.radar'] === '1'", polling=POLL_MS)
     page.wait_for_load_state("networkidle")
     page.goto("about:blank")
     assert (len(parts), reports) == (1, [])

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page
 
-from e2e.lab import PIXEL, SITE, Json, Lab, open_lab, wait_until
+from e2e.lab import PIXEL, POLL_MS, SITE, Json, Lab, open_lab, wait_until
 from e2e.lossy import LosesAnswers
 from relay.settings import Delivery, EventMapping
 
@@ -91,7 +91,7 @@ def test_a_page_without_the_pixel_delivers_every_event_once_even_if_an_answer_is
     alone.gate.app = door
     door.to_lose = 1
     page.goto(alone.page("/p", head=install(alone)))
-    page.wait_for_function("window.analytics && !Array.isArray(window.analytics)")
+    page.wait_for_function("window.analytics && !Array.isArray(window.analytics)", polling=POLL_MS)
     page.evaluate("analytics.identify('u-1', {email: 'ada@shop.example'})")
     track(page, "Order Completed", ORDER)
     (purchase,) = alone.wait_for_server("Purchase")
@@ -114,7 +114,9 @@ def test_beside_the_pixel_the_browsers_event_comes_first_under_the_same_id(
 ) -> None:
     head = f"{paired.base_code(page_view=False)}{paired.snippet()}{install(paired, joined=True)}"
     page.goto(paired.page("/p", head=head))
-    page.wait_for_function("window.fbq.callMethod && window.analytics && !Array.isArray(window.analytics)")
+    page.wait_for_function(
+        "window.fbq.callMethod && window.analytics && !Array.isArray(window.analytics)", polling=POLL_MS
+    )
     track(page, "Order Completed", ORDER)
     track(page, "Signed Up", {"plan": "pro"})
     track(page, "Plan Chosen", {"plan": "pro"})
@@ -139,7 +141,7 @@ def test_beside_the_pixel_the_browsers_event_comes_first_under_the_same_id(
 def test_what_the_relay_refuses_goes_on_neither_half(paired: Lab, page: Page) -> None:
     head = f"{paired.base_code(page_view=False)}{paired.snippet()}{segment_sdk(paired, joined=True)}"
     page.goto(paired.page("/p", head=head))
-    page.wait_for_function("window.fbq.callMethod && !Array.isArray(window.analytics)")
+    page.wait_for_function("window.fbq.callMethod && !Array.isArray(window.analytics)", polling=POLL_MS)
     track(page, "Order Completed", {"products": []})
     track(page, "Products Searched", {"query": "hat"})
     paired.wait_for_server("Search")
@@ -159,7 +161,7 @@ def test_segments_own_pixel_destination_is_adopted_by_the_message_s_id(paired: L
     )
     sdk = segment_sdk(paired).replace("<script>analytics.page()</script>", device_mode)
     page.goto(paired.page("/p", head=f"{paired.base_code(page_view=False)}{paired.snippet()}{sdk}"))
-    page.wait_for_function("window.fbq.callMethod && !Array.isArray(window.analytics)")
+    page.wait_for_function("window.fbq.callMethod && !Array.isArray(window.analytics)", polling=POLL_MS)
     track(page, "Order Completed", ORDER)
     (server,) = paired.wait_for_server("Purchase")
     (browser,) = paired.half("browser", "Purchase")

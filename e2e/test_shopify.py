@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e.conftest import QUICK
-from e2e.lab import Lab, open_lab, wait_until
+from e2e.lab import POLL_MS, Lab, open_lab, wait_until
 from relay.assets import find_assets
 from relay.tag import shopify_pixel
 
@@ -51,7 +51,7 @@ def publish(lab: Lab, page: Page, *, url: str | None = None) -> None:
     )
     event = msgspec.json.decode(msgspec.json.encode(EVENTS["checkout_completed"]))
     event["context"]["document"]["location"]["href"] = url or f"{lab.shop_url}/checkouts/done"
-    page.frames[1].wait_for_function("!!subscribed.checkout_completed")
+    page.frames[1].wait_for_function("!!subscribed.checkout_completed", polling=POLL_MS)
     page.evaluate("event => frames[0].postMessage(event, '*')", event)
 
 

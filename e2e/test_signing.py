@@ -10,7 +10,7 @@ from itsdangerous import URLSafeSerializer
 from playwright.sync_api import Browser, Page
 
 from e2e.conftest import QUICK
-from e2e.lab import Json, Lab, open_lab, wait_until
+from e2e.lab import POLL_MS, Json, Lab, open_lab, wait_until
 
 KEY = "0123456789abcdef0123456789abcdef"
 ORDER = {"order_id": "1001", "value": 49.9, "currency": "EUR"}
@@ -32,7 +32,7 @@ def signed_lab(tmp_path: Path) -> Iterator[Lab]:
 def buy(lab: Lab, page: Page, event_id: str, *, value: float = 49.9, signature: str | None = None) -> Json:
     """Open the thank-you page; the server half's end, or an empty object where it waits to be sent."""
     page.goto(lab.page("/thanks", head=lab.base_code(page_view=False) + lab.snippet()))
-    page.wait_for_function("window.counterfoil && !window.counterfoil.q")
+    page.wait_for_function("window.counterfoil && !window.counterfoil.q", polling=POLL_MS)
     options = {"eventID": event_id} | ({"signature": signature} if signature else {})
     page.evaluate("given => counterfoil('track', 'Purchase', ...given)", [ORDER | {"value": value}, options])
     wait_until(lambda: any(e["event_id"] == event_id for e in lab.half("browser", "Purchase")), "the Pixel")

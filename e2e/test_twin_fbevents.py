@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import ConsoleMessage, Page
 
-from e2e.lab import Json, Served, Shop, loopback_listener, wait_until
+from e2e.lab import POLL_MS, Json, Served, Shop, loopback_listener, wait_until
 from relay.twin.fixture import MetaTwin, meta_twin
 
 __all__ = ["meta_twin"]
@@ -72,7 +72,7 @@ class Visit:
 
     def wait_for_config(self, pixel: str = PIXEL) -> None:
         self.page.wait_for_function(
-            "id => fbq.instance && !fbq.instance.locks._locks['config:' + id]", arg=pixel
+            "id => fbq.instance && !fbq.instance.locks._locks['config:' + id]", arg=pixel, polling=POLL_MS
         )
 
     def cookie(self, name: str) -> Json | None:
@@ -210,7 +210,7 @@ def test_a_long_event_goes_as_a_form_into_a_hidden_frame(visit: Visit) -> None:
         "long",
     )
     assert event["params"]["cd[note]"] == "ü" * 700
-    visit.page.wait_for_function("() => !document.querySelector('form, iframe')")
+    visit.page.wait_for_function("() => !document.querySelector('form, iframe')", polling=POLL_MS)
 
 
 def test_a_long_event_goes_as_a_beacon_in_other_browsers(visit: Visit) -> None:

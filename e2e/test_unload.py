@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page
 
-from e2e.lab import WAIT_SECONDS, Lab, open_lab, wait_until
+from e2e.lab import POLL_MS, WAIT_SECONDS, Lab, open_lab, wait_until
 from relay.settings import Delivery
 
 HOLDS: Final = Delivery(hold_pending_seconds=3, hold_undispatched_seconds=4)
@@ -64,6 +64,7 @@ def opened_page(lab: Lab, browser: Browser, cell: Cell) -> Iterator[Page]:
         "hasPixel => window.counterfoil?.live && /_fbp=/.test(document.cookie)"
         " && (!hasPixel || !!window.fbq.callMethod)",
         arg=has_pixel,
+        polling=POLL_MS,
     )
     yield page
     context.close()

@@ -24,7 +24,7 @@ import httpx
 import msgspec
 from playwright.sync_api import sync_playwright
 
-from e2e.lab import CHROMIUM_ARGUMENTS, base_code, wait_until
+from e2e.lab import CHROMIUM_ARGUMENTS, POLL_MS, base_code, wait_until
 from relay.sandbox.browser import find_chromium
 from relay.twin.fixture import MetaTwin
 
@@ -146,7 +146,7 @@ def visit(site: str) -> None:
             page = browser.new_page()
             page.goto(site)
             # What Meta's script has sent before an async c.js came has no id, and which comes first is chance.
-            page.wait_for_function("window.counterfoil && window.counterfoil.live")
+            page.wait_for_function("window.counterfoil && window.counterfoil.live", polling=POLL_MS)
             with page.expect_response("**/v1/events"):
                 page.evaluate("fbq('track', 'Lead')")
             browser.close()
