@@ -1,15 +1,19 @@
 """Load for a server on loopback: so many connections, each with one request under way, until all are answered.
 
 The generator is a process of its own, `python -m bench.load`, so that what it costs is not counted as the server's.
+SIGTERM ends it early, and what was answered until then is told.
 """
 
 import argparse
 import asyncio
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, cast
 
 import msgspec
@@ -31,6 +35,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     connections: int
     prefix: str = "bench"  # of the event_ids
+    per_second: float | None = None  # of all connections together; None: as fast as they are answered
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +63,13 @@ class Visitor(asyncio.Protocol):
         self._next()
 
     def _next(self) -> None:
+        wait_seconds = self._run.wait_seconds()
+        if wait_seconds > 0:
+            asyncio.get_running_loop().call_later(wait_seconds, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
         number = self._run.take()
         if number is None:
             self._transport.close()
@@ -93,12 +105,23 @@ class Run:
     def __init__(self, load: Load) -> None:
         self._numbers = iter(range(load.requests))
         self._open = load.connections
+        self._apart_seconds = 1 / load.per_second if load.per_second else 0.0
+        self._next_at = time.perf_counter()
         self.seconds: list[float] = []
         self.statuses: Counter[int] = Counter()
         self.ended = asyncio.Event()
 
     def take(self) -> int | None:
         return next(self._numbers, None)
+
+    def stop(self) -> None:
+        self._numbers = iter(range(0))
+
+    def wait_seconds(self) -> float:
+        """Until the next request's turn; a server that is behind is not given what it missed all at once."""
+        now = time.perf_counter()
+        self._next_at = max(self._next_at + self._apart_seconds, now - 1)
+        return self._next_at - now if self._apart_seconds else 0.0
 
     def answered(self, status: int, seconds: float) -> None:
         self.statuses[status] += 1
@@ -114,6 +137,7 @@ async def drive(load: Load) -> Measured:
     """Send it all; raises where a connection was refused."""
     run = Run(load)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, run.stop)
     began = time.perf_counter()
     await asyncio.gather(
         *(
@@ -143,6 +167,30 @@ def generate(load: Load) -> Measured:
         timeout=600,
     )
     return msgspec.json.decode(done.stdout, type=Measured)
+
+
+@contextmanager
+def generating(load: Load) -> Iterator[Callable[[], Measured]]:
+    """Load beside what is done meanwhile; ended, and asked what came of it, by a call of what is given."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+    def ended() -> Measured:
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+        return msgspec.json.decode(said, type=Measured)
+
+    try:
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(load))
+        process.stdin.close()
+        process.stdin = None
+        time.sleep(1)  # until it is at work
+        yield ended
+    finally:
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

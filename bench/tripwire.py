@@ -8,12 +8,13 @@ changes the times and hardly the shares.
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any, Final
 from unittest import mock
 
+from bench.table import Row, print_table
 from relay.event.address import ClientAddress
 from relay.event.enrich import connection_address, enrich
 from relay.event.fields import Refused
@@ -99,8 +100,9 @@ def without_sentinel() -> AbstractContextManager[object]:
     return stack
 
 
+WHOLE: Final = "as it is"
 WAYS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
-    "as it is": nullcontext,
+    WHOLE: nullcontext,
     "without the tripwire": without_tripwire,
     "without the sentinel": without_sentinel,
 }
@@ -112,24 +114,23 @@ def timed(run: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
-def main() -> None:
+def measured(arguments: Sequence[str] | None = None) -> Iterator[Row]:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--events", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=9)
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     run = partial(work, [purchase(n) for n in range(asked.events)], connection_address(FACTS, SETTINGS))
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(asked.rounds):
         for way, without in WAYS.items():
             with without():
                 seconds[way].append(timed(run))
-    whole = statistics.median(seconds["as it is"])
-    print(f"{'as it is':<24}{whole / asked.events * 1e6:>8.0f} µs an event")
-    for way in list(WAYS)[1:]:
-        rounds = zip(seconds["as it is"], seconds[way], strict=True)
-        share = statistics.median(1 - less / full for full, less in rounds)
-        print(f"{way:<24}{share:>8.1%} less")
+    whole_us = statistics.median(seconds[WHOLE]) / asked.events * 1e6
+    for way in WAYS:
+        rounds = zip(seconds[WHOLE], seconds[way], strict=True)
+        share = statistics.median(less / full for full, less in rounds)
+        yield Row("enrichment", way, "processor µs an event", whole_us * share, whole_us, WHOLE)
 
 
 if __name__ == "__main__":
-    main()
+    print_table(measured())

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `python -m bench.speed` compares with, beside the product's own dependencies and never among them.
+# What `make bench` compares with, beside the product's own dependencies and never among them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 [ -x .venv/bin/python ] || "${PYTHON:-python3.11}" -m venv .venv
