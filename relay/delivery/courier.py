@@ -249,6 +249,7 @@ class Courier:
         """The circuit of the pixel: opened by a call that fails, closed by one that does not."""
         failures = self._failures.pop(pixel, 0)
         if failed is None:
+            self._resting.pop(pixel, None)  # it rested for all couriers while this one probed it
             if failures:
                 log.info("delivery.circuit_closed", pixel=pixel, failures=failures)
                 await self._tell(lambda shared: shared.close_circuit(pixel))

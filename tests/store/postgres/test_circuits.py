@@ -11,7 +11,7 @@ from relay.settings import Delivery
 from relay.store.postgres import PostgresStore
 from relay.store.protocol import Circuit
 from tests.clock import Clock
-from tests.delivery.lab import PIXEL, ScriptedMeta, access, purchase, running, settled, until
+from tests.delivery.lab import PIXEL, Gate, ScriptedMeta, access, purchase, running, settled, until
 from tests.store.samples import LEASE_MS, NOW_MS, claim, event
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +64,38 @@ async def test_a_pixel_in_trouble_rests_for_every_courier_and_is_probed_by_one(
     assert [len(call) for call in later].count(1) == 1, "one event of one courier, then the rest"
     assert sum(map(len, later)) == 41
     assert await stores[0].circuits() == []
+
+
+async def test_a_courier_whose_probe_was_taken_goes_on_at_once(
+    stores: list[PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, probe, looks = Clock(NOW_MS), Gate(), 0
+    look = stores[0].circuits
+
+    async def counted() -> list[Circuit]:
+        nonlocal looks
+        looks += 1
+        return await look()
+
+    async def has_failed() -> bool:
+        return bool(await look())
+
+    monkeypatch.setattr(stores[0], "circuits", counted)
+    meta = ScriptedMeta(httpx.Response(503), probe)
+    await stores[0].admit([purchase(f"e{number}", clock) for number in range(3)])
+    async with running(courier_on(stores[0], meta, clock)):
+        await until(has_failed)
+        clock.pass_seconds(60)
+        await probe.arrived.wait()
+        before = looks
+
+        async def has_looked() -> bool:
+            return looks > before + 1
+
+        await until(has_looked)  # and has seen that the pixel rests while it is probed
+        probe.open.set()
+        await settled(stores[0])
+    assert [len(call) for call in meta.sent()] == [3, 1, 2]
 
 
 async def test_of_many_couriers_one_takes_the_probe(stores: list[PostgresStore]) -> None:
