@@ -16,7 +16,16 @@ import httpx
 import msgspec
 from starlette.applications import Starlette
 
-from e2e.checker import GeneratorLog, Json, Ledger, Violation, check, read_generator, read_ledger
+from e2e.checker import (
+    GeneratorLog,
+    Json,
+    Ledger,
+    Violation,
+    check,
+    read_generator,
+    read_ledger,
+    read_postgres_ledger,
+)
 from e2e.lab import ENVIRON, PIXEL, SITE, USER_AGENT, Served, loopback_listener
 from e2e.rig import HEADERS, ORIGIN, POISON, Poisoned, shop_event
 from relay.delivery.graph import Graph
@@ -26,6 +35,8 @@ from relay.twin.app import create_twin
 from relay.web.app import create_app
 
 DRAIN_SECONDS: Final = 4.0  # a relay with a mistake may never drain; a sound one needs half a second
+KEY: Final = "STORY_KEY"
+PATIENT_SECONDS: Final = 60.0  # a busy machine is no fault; what is spilled in a story is spilled on purpose
 
 Transport = httpx.AsyncBaseTransport
 
@@ -65,9 +76,14 @@ class Faulty(Transport):
 
 
 def play(
-    folder: Path, faults: Iterable[Json] = (), *, transport: Callable[[], Transport] | None = None
+    folder: Path,
+    faults: Iterable[Json] = (),
+    *,
+    transport: Callable[[], Transport] | None = None,
+    database: str | None = None,
+    drain_seconds: float = DRAIN_SECONDS,
 ) -> Logs:
-    """One run: `faults` for the twin's script, `transport` for the way to it."""
+    """One run: `faults` for the twin's script, `transport` for the way to it; `database`: an empty PostgreSQL."""
     listener = loopback_listener()
     twin = Served(Poisoned(create_twin()), plain=listener)
     meta = httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30)
@@ -75,13 +91,14 @@ def play(
         for fault in faults:
             meta.post("/twin/faults", json=fault).raise_for_status()
         with _impatient(transport):
-            anyio.run(_play, folder, meta)
+            anyio.run(_play, folder, meta, database, drain_seconds)
         meta.delete("/twin/faults").raise_for_status()
         state = meta.get("/twin/state").json()
     finally:
         meta.close()
         twin.close()
-    return Logs(read_generator(folder / "generator.jsonl"), read_ledger(folder / "relay.db"), state)
+    ledger = read_ledger(folder / "relay.db") if database is None else read_postgres_ledger(database)
+    return Logs(read_generator(folder / "generator.jsonl"), ledger, state)
 
 
 @contextmanager
@@ -100,10 +117,14 @@ def _impatient(transport: Callable[[], Transport] | None) -> Iterator[None]:
         yield
 
 
-def story_settings(folder: Path, graph_url: str) -> Settings:
+def story_settings(folder: Path, graph_url: str, database: str | None = None) -> Settings:
     return Settings(
-        server=Server(graph_url=graph_url, accept_private_addresses=True),
-        store=StoreSettings(path=str(folder / "relay.db"), disk_reserve_mib=0),
+        server=Server(
+            graph_url=graph_url, accept_private_addresses=True, secret_key_env=KEY if database else None
+        ),
+        store=StoreSettings(
+            path=str(folder / "relay.db"), url=database, disk_reserve_mib=0, spill_seconds=PATIENT_SECONDS
+        ),
         delivery=Delivery(
             hold_pending_seconds=0.4, batch_max=6, connect_timeout_seconds=0.5, read_timeout_seconds=0.5
         ),
@@ -127,8 +148,9 @@ class Poster:
         return answer
 
 
-async def _play(folder: Path, meta: httpx.Client) -> None:
-    app = create_app(story_settings(folder, str(meta.base_url).rstrip("/")), environ=ENVIRON)
+async def _play(folder: Path, meta: httpx.Client, database: str | None, drain_seconds: float) -> None:
+    settings = story_settings(folder, str(meta.base_url).rstrip("/"), database)
+    app = create_app(settings, environ=ENVIRON | {KEY: "story" * 16})
     log = GeneratorLog(folder / "generator.jsonl")
     poster = Poster(app, log)
     async with app.router.lifespan_context(app), poster.http:
@@ -140,7 +162,7 @@ async def _play(folder: Path, meta: httpx.Client) -> None:
         await poster.send({**shop_event("refused"), "custom_data": {}}, shop_event("beside-the-refused"))
         pixel = {"id": PIXEL, "ev": "Purchase", "eid": "held", "cd[value]": "7", "cd[currency]": "EUR"}
         await asyncio.to_thread(meta.get, "/tr/", params=pixel)
-        await drained(app.state.store, seconds=DRAIN_SECONDS)
+        await drained(app.state.store, seconds=drain_seconds)
     log.close()
 
 

@@ -4,12 +4,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from e2e.postgres import run_sql
+from e2e.postgres import empty
 from relay.store.postgres import PostgresStore
 from relay.store.protocol import Store
 from relay.store.rules import DAY_MS
 from tests.store.machine import SEQUENCES, Modelled, Outbox
-from tests.store.postgres.conftest import EMPTY
 from tests.store.samples import NOW_MS
 
 
@@ -18,7 +17,7 @@ class PostgresOutbox(Outbox):
 
     def __init__(self) -> None:
         super().__init__()
-        run_sql(self.url, EMPTY)
+        empty(self.url)
 
     def place(self, known: Modelled) -> tuple[int, ...]:
         """An id begins with the day: a clock that is set back by a day files what comes next under that day."""
