@@ -5,6 +5,7 @@ names must not make up time series. No label and no number says anything of one 
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -62,11 +63,14 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        self._received = Counter(
-            "relay_events_received_total",
-            "Events that senders posted, those refused for want of consent among them.",
-            ("site", "event", "consent"),
-            registry=registry,
+        # `labels` takes a lock and looks: what each request counts is remembered. All labels are of closed lists.
+        self._received = cache(
+            Counter(
+                "relay_events_received_total",
+                "Events that senders posted, those refused for want of consent among them.",
+                ("site", "event", "consent"),
+                registry=registry,
+            ).labels
         )
         self._refused = Counter(
             "relay_events_refused_total",
@@ -80,17 +84,21 @@ class Metrics:
             ("site",),
             registry=registry,
         )
-        self._ip_family = Counter(
-            "relay_ip_family_total",
-            "Accepted events by the address family of the page's connection, of the best token, and sent.",
-            ("page", "relay", "sent"),
-            registry=registry,
+        self._ip_family = cache(
+            Counter(
+                "relay_ip_family_total",
+                "Accepted events by the address family of the page's connection, of the best token, and sent.",
+                ("page", "relay", "sent"),
+                registry=registry,
+            ).labels
         )
-        self._match_key = Counter(
-            "relay_match_key_total",
-            "Accepted events that carry a match key.",
-            ("event", "key"),
-            registry=registry,
+        self._match_key = cache(
+            Counter(
+                "relay_match_key_total",
+                "Accepted events that carry a match key.",
+                ("event", "key"),
+                registry=registry,
+            ).labels
         )
         self._sent = Counter(
             "relay_events_sent_total",
@@ -111,12 +119,14 @@ class Metrics:
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
-        self._requests = Histogram(
-            "relay_http_request_seconds",
-            "Time to answer a request, by route and class of status.",
-            ("route", "status"),
-            buckets=REQUEST_SECONDS,
-            registry=registry,
+        self._requests = cache(
+            Histogram(
+                "relay_http_request_seconds",
+                "Time to answer a request, by route and class of status.",
+                ("route", "status"),
+                buckets=REQUEST_SECONDS,
+                registry=registry,
+            ).labels
         )
         self._foreign = Counter(
             "relay_foreign_pixel_total",
@@ -149,7 +159,7 @@ class Metrics:
     def admitted(self, event: OutboxEvent, admission: Admission) -> None:
         """What the outbox did with an event; one for several pixels is told once, by its best row."""
         name = event_label(event.event_name)
-        self._received.labels(event.site, name, "not_refused").inc()
+        self._received(event.site, name, "not_refused").inc()
         if admission is Admission.DUPLICATE:
             self._duplicates.labels(event.site).inc()
         if admission is Admission.ACCEPTED and event.fate is None:
@@ -157,22 +167,22 @@ class Metrics:
 
     def _count_accepted(self, event: OutboxEvent, name: str) -> None:
         if (way := family_path(event.addresses)) is not None:
-            self._ip_family.labels(way.page or "none", way.token or "none", way.sent or "none").inc()
+            self._ip_family(way.page or "none", way.token or "none", way.sent or "none").inc()
         for key in _KEPT.decode(event.server_event).user_data:
-            self._match_key.labels(name, key).inc()
+            self._match_key(name, key).inc()
         for key, value in (
             ("client_ip_address", event.client_ip_address),
             ("client_user_agent", event.client_user_agent),
         ):
             if value:
-                self._match_key.labels(name, key).inc()
+                self._match_key(name, key).inc()
 
     def refused(self, site: str, reasons: Iterable[str]) -> None:
         """`site` is empty where a post was refused before its site was known."""
         for reason in reasons:
             self._refused.labels(site, reason).inc()
             if reason in CONSENT_OF_REFUSED:
-                self._received.labels(site, "", CONSENT_OF_REFUSED[reason]).inc()
+                self._received(site, "", CONSENT_OF_REFUSED[reason]).inc()
 
     def called(
         self, pixel: str, result: AttemptResult, events: Sequence[LeasedEvent], sent_ms: int, answered_ms: int
@@ -194,7 +204,7 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """`route` is the pattern of the route, never the address that was asked for."""
-        self._requests.labels(route, f"{status // 100}xx").observe(seconds)
+        self._requests(route, f"{status // 100}xx").observe(seconds)
 
     def render(
         self,

@@ -40,6 +40,8 @@ _DOCUMENTATION: Final = tuple(
 _STAND_INS: Final = ip_network("240.0.0.0/4")
 _UNREADABLE_PEER: Final = "the connection's other end has no IP address"
 _UNREADABLE_HOP: Final = "the first hop from the right that is no trusted proxy does not name an address"
+_HOP_MAX: Final = 100  # characters; an IPv6 address with brackets, zone and port is shorter
+_KEPT: Final = 4_096  # addresses of whom a word is remembered: a visitor's events come one after another
 _PORT: Final = r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?"
 _IPV4_HOP: Final = re.compile(rf"([0-9.]+){_PORT}")
 _IPV6_HOP: Final = re.compile(rf"\[([^\[\]]+)\]{_PORT}")
@@ -132,6 +134,11 @@ def _provider(text: str) -> Provider | None:
 
 def parse_hop(text: str) -> Address | None:
     """One hop as proxies write it, with port, brackets, zone, quotes or IPv4 in IPv6; None if unreadable."""
+    return None if len(text) > _HOP_MAX else _parse_hop(text)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _parse_hop(text: str) -> Address | None:
     text = text.strip().removeprefix('"').removesuffix('"')
     if hop := _IPV6_HOP.fullmatch(text) or _IPV4_HOP.fullmatch(text):
         text = hop[1]
@@ -154,6 +161,7 @@ def proxy_at(peer: str | None) -> str | None:
     )
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def is_public(address: Address) -> bool:
     """Whether it can be a visitor's on the internet. Documentation ranges count as public."""
     if any(address in network for network in _DOCUMENTATION):

@@ -173,7 +173,7 @@ def _currency(raw: object) -> str:
 def read_user_data(raw: object) -> dict[str, tuple[str, ...]]:
     """Meta's customer keys only; what else a page puts there (an address, an agent) is not believed."""
     members = read_object({} if raw is None else raw, Refusal.INVALID_USER_DATA)
-    found = {key: _texts(members.get(key)) for key in USER_DATA_KEYS}
+    found = {key: _texts(members[key]) for key in USER_DATA_KEYS if key in members}
     return {key: texts for key, texts in found.items() if texts}
 
 
@@ -232,7 +232,10 @@ def is_short_text(raw: object) -> bool:
 
 def member_of(members: type[_E], raw: object) -> _E | None:
     """The member of a closed list with this value; None for a value that this relay does not know."""
-    return members(raw) if isinstance(raw, str) and raw in members.__members__.values() else None
+    try:
+        return members(raw) if isinstance(raw, str) else None
+    except ValueError:
+        return None
 
 
 def depth_of(value: object) -> int:

@@ -8,7 +8,7 @@ half would not carry it. Nothing raises; what is malformed counts as absent.
 import ipaddress
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -62,6 +62,7 @@ def resolve_identity(
     return Identity(fbp=fbp, fbc=fbc, why={"fbp": why_fbp, "fbc": why_fbc})
 
 
+@lru_cache(maxsize=1_024)
 def cookie_domain(host: str) -> str | None:
     """The widest domain that may hold the host's cookies (eTLD+1); None for a host-only cookie.
 
@@ -110,6 +111,8 @@ def _click_id(url: str, referrer: str | None) -> tuple[str | None, str]:
 
 def _fbclid(address: str) -> str | None:
     """The first fbclid of an address, if it can be one."""
+    if "fbclid" not in address and "%" not in address:  # most addresses; it might be written with escapes
+        return None
     try:
         values = parse_qs(urlsplit(address).query, keep_blank_values=True)
     except ValueError:

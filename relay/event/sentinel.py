@@ -5,6 +5,7 @@ comparisons; nothing is kept in memory, and a visitor is remembered as a keyed h
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -52,8 +53,12 @@ def visitor_mark(key: str, *, fbp: str | None, address: str | None, user_agent: 
     if not key:
         return None
     visitor = fbp or f"{address}\n{user_agent}"
-    secret = blake2b(key.encode(), person=b"visitor mark").digest()
-    return blake2b(visitor.encode(), key=secret, digest_size=MARK_BYTES).digest()
+    return blake2b(visitor.encode(), key=_mark_key(key), digest_size=MARK_BYTES).digest()
+
+
+@lru_cache(maxsize=8)
+def _mark_key(key: str) -> bytes:
+    return blake2b(key.encode(), person=b"visitor mark").digest()
 
 
 def half_findings(event: BrowserEvent) -> Iterator[Finding]:

@@ -101,7 +101,7 @@ def decode(body: bytes) -> object:
     reading is there for members named twice, of which parsers keep different ones."""
     try:
         value = msgspec.json.decode(body)
-        json.loads(body.decode(), object_pairs_hook=_refuse_repeated)
+        _NAMED_ONCE.decode(body.decode())
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise WireError(BodyReason.BODY_NOT_JSON) from None
     return value
@@ -110,6 +110,9 @@ def decode(body: bytes) -> object:
 def _refuse_repeated(pairs: list[tuple[str, object]]) -> None:
     if len({name for name, _ in pairs}) != len(pairs):
         raise ValueError("a member is named twice")
+
+
+_NAMED_ONCE: Final = json.JSONDecoder(object_pairs_hook=_refuse_repeated)
 
 
 def _browser_event(members: Json, event_id: str, pixel_ids: Sequence[str]) -> BrowserEvent:

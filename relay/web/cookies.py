@@ -1,7 +1,8 @@
 """The answer in cookies: `_fbp` and `_fbc`, kept longer than what a script sets, and the receipt of a beacon."""
 
 from collections.abc import Iterable
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,16 +24,19 @@ class _ServerEvent(msgspec.Struct, frozen=True):
     user_data: _UserData = _UserData()
 
 
+class _Place(NamedTuple):
+    """Where the relay's cookies go, and whether the page can have them."""
+
+    is_shared: bool
+    domain: str | None  # None: the one host
+
+
 def renew_cookies(response: Response, event: OutboxEvent, origin: str, public_url: str) -> None:
     """Set both cookies to what the event was committed with, where the relay stands on the page's own domain.
 
     `origin` is the page's; it has been compared with the site's.
     """
-    page_host, relay_host = urlsplit(origin).hostname, urlsplit(public_url).hostname
-    if page_host is None or relay_host is None or event.fate is not None:
-        return
-    domain = cookie_domain(page_host)
-    if not shares(relay_host, page_host, domain):
+    if event.fate is not None or not (place := _place(origin, public_url)).is_shared:
         return
     ids = msgspec.json.decode(event.server_event, type=_ServerEvent).user_data
     for name, value in (("_fbp", ids.fbp), ("_fbc", ids.fbc)):
@@ -42,7 +46,7 @@ def renew_cookies(response: Response, event: OutboxEvent, origin: str, public_ur
                 value,
                 max_age=MAX_AGE_SECONDS,
                 path="/",
-                domain=domain,
+                domain=place.domain,
                 secure=public_url.startswith("https:"),
                 httponly=False,  # the Pixel reads them
                 samesite="lax",
@@ -55,9 +59,7 @@ def acknowledge(response: Response, events: Iterable[Json], origin: str, public_
     `events` are those that were taken, as posted. One cookie an event, named after it, since the answers of several
     beacons come in any order. Only where the relay stands on the page's own domain.
     """
-    page_host, relay_host = urlsplit(origin).hostname, urlsplit(public_url).hostname
-    domain = cookie_domain(page_host or "")
-    if page_host is None or relay_host is None or not shares(relay_host, page_host, domain):
+    if not (place := _place(origin, public_url)).is_shared:
         return
     for event in events:
         response.set_cookie(
@@ -65,7 +67,7 @@ def acknowledge(response: Response, events: Iterable[Json], origin: str, public_
             "1",
             max_age=RECEIPT_SECONDS,
             path="/",
-            domain=domain,
+            domain=place.domain,
             secure=public_url.startswith("https:"),
             httponly=False,  # the snippet reads it
             samesite="lax",
@@ -79,6 +81,15 @@ def _mark(event: Json) -> int:
     for byte in name.encode("utf-8", "replace"):
         mark = (mark ^ byte) * 0x01000193 & 0xFFFFFFFF
     return mark
+
+
+@lru_cache(maxsize=1_024)
+def _place(origin: str, public_url: str) -> _Place:
+    page_host, relay_host = urlsplit(origin).hostname, urlsplit(public_url).hostname
+    if page_host is None or relay_host is None:
+        return _Place(False, None)
+    domain = cookie_domain(page_host)
+    return _Place(shares(relay_host, page_host, domain), domain)
 
 
 def shares(relay_host: str, page_host: str, domain: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -27,6 +27,7 @@ SECURITY_HEADERS: Final[dict[str, str]] = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+_RAW_HEADERS: Final = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
 def bearer(headers: Headers) -> str | None:
@@ -48,9 +49,8 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                set_already = {name for name, _ in message["headers"]}
+                message["headers"] += [each for each in _RAW_HEADERS if each[0] not in set_already]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

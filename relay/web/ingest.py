@@ -1,7 +1,7 @@
 """`POST /v1/events`: authenticate, bound, check, enrich, commit; only then 202. See docs/wire.md."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -42,6 +42,7 @@ log = structlog.get_logger("relay.web")
 
 CONTENT_TYPES: Final = frozenset({"text/plain", "application/json"})
 RETRY_AFTER_SECONDS: Final = 5
+BEST_FIRST: Final = tuple(Admission)
 
 # The visitor's choice, or no visitor at all: nothing to mend.
 BY_CHOICE: Final = frozenset(
@@ -156,17 +157,19 @@ def page_origin(origin: str | None, site: Site) -> str:
 
 def request_facts(request: Request, received_ms: int) -> RequestFacts:
     """What this relay saw of the request by itself; which of it to believe is decided in `enrich`."""
-    headers = request.headers
+    lines: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    for name, value in request.headers.items():
+        lines[name] += (value,)
     return RequestFacts(
         received_ms=received_ms,
         peer=request.client.host if request.client else None,
-        forwarded_for=tuple(headers.getlist("x-forwarded-for")),
-        forwarded=tuple(headers.getlist("forwarded")),
-        provider_headers={name: tuple(headers.getlist(name)) for name in CLIENT_HEADERS if name in headers},
-        user_agent=headers.get("user-agent"),
+        forwarded_for=lines["x-forwarded-for"],
+        forwarded=lines["forwarded"],
+        provider_headers={name: lines[name] for name in CLIENT_HEADERS if name in lines},
+        user_agent=next(iter(lines["user-agent"]), None),
         cookies=request.cookies,
-        sec_purpose=headers.get("sec-purpose"),
-        sec_gpc=headers.get("sec-gpc", "").strip() == "1",
+        sec_purpose=next(iter(lines["sec-purpose"]), None),
+        sec_gpc=next(iter(lines["sec-gpc"]), "").strip() == "1",
     )
 
 
@@ -187,8 +190,9 @@ async def take(
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     admissions = await admit_rows(request, rows)
-    await count_refused(request, site.key, [outcome.reason for outcome in refused])
-    await _note(request, refusals(site.key, raw_events, outcomes))
+    if refused:
+        await count_refused(request, site.key, [outcome.reason for outcome in refused])
+        await _note(request, refusals(site.key, raw_events, outcomes))
     answer = summary(rows, admissions, refused, connection.family)
     response = JsonResponse(answer, status_code=202, headers=NO_STORE)
     if rows:
@@ -294,7 +298,7 @@ def best_of(rows: Sequence[tuple[OutboxEvent, ...]], admissions: Sequence[Admiss
     """For each event, the best that any of its pixels got."""
     rest = iter(admissions)
     for fanned_out in rows:
-        yield min((next(rest) for _ in fanned_out), key=list(Admission).index)
+        yield min((next(rest) for _ in fanned_out), key=BEST_FIRST.index)
 
 
 async def _note(request: Request, seen: Sequence[IssueSeen]) -> None:

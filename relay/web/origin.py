@@ -14,6 +14,7 @@ from relay.web.errors import error
 
 PREFLIGHT_SECONDS: Final = 600
 OPAQUE: Final = "null"  # of sandboxed frames
+VARY: Final = (b"vary", b"Origin")
 
 
 def origin_of(headers: Headers) -> str | None:
@@ -35,10 +36,10 @@ def is_of_site(url: str, site: Site) -> bool:
 
 def allow(response: Response, origin: str) -> None:
     """Let the page at `origin`, which must have been checked, read this answer, and send cookies for it."""
-    response.headers["access-control-allow-origin"] = origin
+    response.raw_headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
     if origin != OPAQUE:  # anybody's frame has that one, and none of them needs cookies
-        response.headers["access-control-allow-credentials"] = "true"
-    response.headers["access-control-expose-headers"] = "Retry-After"
+        response.raw_headers.append((b"access-control-allow-credentials", b"true"))
+    response.raw_headers.append((b"access-control-expose-headers", b"Retry-After"))
 
 
 def readable_by_pages(request: Request, response: Response) -> Response:
@@ -50,7 +51,7 @@ def readable_by_pages(request: Request, response: Response) -> Response:
     origin = origin_of(request.headers)
     if response.status_code != 403 and origin is not None and is_allowed(origin, settings.site):
         allow(response, origin)
-    response.headers["vary"] = "Origin"
+    response.raw_headers.append(VARY)
     return response
 
 

@@ -6,7 +6,7 @@ pushes a site's count out, and no site's events use up another's.
 
 import math
 from collections.abc import Callable, Sequence
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 import structlog
@@ -15,7 +15,7 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.responses import Response
 
-from relay.event.address import ClientAddress
+from relay.event.address import ClientAddress, parse_hop
 from relay.event.outcome import RATE_SENTENCES, RateReason
 from relay.event.records import RequestFacts
 from relay.settings import Limits, Settings
@@ -169,8 +169,8 @@ def asker(facts: RequestFacts, connection: ClientAddress, settings: Settings) ->
     if connection.address is None:
         is_direct = not (facts.forwarded_for or facts.forwarded or facts.provider_headers)
         return None if is_direct or not settings.server.trusted_proxies else "unnamed"
-    parsed = ip_address(connection.address)
-    if parsed.is_loopback:
+    parsed = parse_hop(connection.address)
+    if parsed is None or parsed.is_loopback:
         return None
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, IPV6_PREFIX), strict=False))

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.metrics import Metrics
 
-REQUEST_ID: Final = "x-request-id"
+REQUEST_ID: Final = b"x-request-id"
 NO_ROUTE: Final = "none"
 CUT_SHORT: Final = 499  # the asker was gone before there was an answer
 
@@ -37,7 +36,7 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                message["headers"].append((REQUEST_ID, request_id.encode()))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -44,25 +44,25 @@ from relay.web import (
 def routes(static: Path, role: Role = "all") -> list[BaseRoute]:
     """Those that a process of this role answers."""
     parts = {
-        "all": (*taking(), *console(static)),
-        "relay": taking(),
-        "console": console(static),
-        "courier": (),
+        "all": (*taking(), *operating(), *console(static)),
+        "relay": (*taking(), *operating()),
+        "console": (*operating(), *console(static)),
+        "courier": operating(),
     }
-    return [*operating(), *parts[role]]
+    return list(parts[role])
 
 
 def taking() -> list[BaseRoute]:
     return [
-        # the snippet's
+        # the snippet's, the busiest first: routes are tried in order
+        Route("/v1/events", ingest.post_events, methods=["POST"]),
+        Route("/v1/events", origin.preflight, methods=["OPTIONS"]),
         Route("/c.js", script.get_script, methods=["GET"]),
         Route("/c.v1.js", script.get_script, methods=["GET"]),
         Route("/address.js", script.get_script, methods=["GET"]),
         Route("/policy.js", policy.get_policy, methods=["GET"]),
         Route("/{part}.js", script.get_script, methods=["GET"]),
         Route("/consent/{source}.js", script.get_script, methods=["GET"]),
-        Route("/v1/events", ingest.post_events, methods=["POST"]),
-        Route("/v1/events", origin.preflight, methods=["OPTIONS"]),
         Route("/v1/report", report.post_report, methods=["POST"]),
         Route("/v1/report", origin.preflight, methods=["OPTIONS"]),
         Route("/v1/address", address.get_address, methods=["GET"]),

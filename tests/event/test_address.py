@@ -144,6 +144,12 @@ def test_a_hop_is_read_as_proxies_write_it(hop: str, address: str | None) -> Non
     assert parse_hop(hop) == (address and ip_address(address))
 
 
+def test_a_hop_longer_than_any_address_is_not_read() -> None:
+    """What is read is remembered, and a visitor must not fill the memory."""
+    assert parse_hop("[fe80::1%" + "z" * 80 + "]") == ip_address("fe80::1")
+    assert parse_hop("[fe80::1%" + "z" * 100 + "]") is None
+
+
 @pytest.mark.parametrize("hop", ["unknown", "_hidden", "", "203.0.113.300"])
 def test_the_walk_ends_at_a_hop_that_names_no_address(hop: str) -> None:
     """What stands left of it was written by somebody whom nobody vouches for."""

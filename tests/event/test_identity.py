@@ -132,6 +132,10 @@ def test_an_fbp_is_never_minted() -> None:
     assert "browser" in identity.why["fbp"]
 
 
+def test_a_parameter_name_written_with_escapes_is_still_the_click_id() -> None:
+    assert resolve("https://shop.example.com/?%66bclid=abcd").fbc == f"fb.1.{NOW_MS}.abcd"
+
+
 def test_the_referrer_gives_the_click_id_where_the_page_has_none() -> None:
     identity = resolve(referrer="https://shop.example.com/?fbclid=One&fbclid=two")
     assert identity.fbc == f"fb.1.{NOW_MS}.One"

@@ -1,14 +1,15 @@
 """Admission: an event is new, better known, or a duplicate."""
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Final
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from relay.event.families import family_path
+from relay.event.families import FamilyPath, family_path
 from relay.event.observation import upgrades
 from relay.event.outcome import STATE_RANK, UNREPORTED, Admission
 from relay.event.pairing import pairs
@@ -16,7 +17,9 @@ from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import add_mark, repeat_findings
 from relay.event.tally import Topic
 from relay.store.checksum import checksum, is_intact
+from relay.store.protocol import MINUTE_MS
 from relay.store.rules import (
+    HOUR_MS,
     RANK_OF_STORED,
     UNREADABLE,
     Counted,
@@ -91,27 +94,55 @@ MOVE_HOLD: Final = "UPDATE queue SET due_ms = ? WHERE event = ?"
 ADD_DUPLICATE: Final = "UPDATE dedup SET duplicates = duplicates + 1 WHERE key = ?"
 
 
-def admit(connection: sqlite3.Connection, events: Sequence[OutboxEvent]) -> list[Admission]:
-    """Take every event, one answer each; a key that comes twice in one post is known the second time."""
-    admitted = [_admit_one(connection, event) for event in events]
-    counts = Counter(each for answer, event in admitted for each in admission_counts(answer, event))
-    if events:
-        count(connection, counts, events[0].received_ms)
-        note(connection, (seen for _, event in admitted for seen in sightings(event)), events[0].received_ms)
-    return [answer for answer, _ in admitted]
+class _New(NamedTuple):
+    """Rows of new events, for one statement a table; their own rows and keys stand already."""
+
+    visitors: list[tuple[Any, ...]]
+    legs: list[tuple[Any, ...]]
+    queue: list[tuple[Any, ...]]
+    families: Counter[tuple[FamilyPath, str, int]]  # way, site, and the hour of receipt in ms
+
+    def put(self, connection: sqlite3.Connection) -> None:
+        connection.executemany(ADD_VISITOR, self.visitors)
+        connection.executemany(ADD_LEG, self.legs)
+        connection.executemany(ADD_TO_QUEUE, self.queue)
+        for (path, site, hour_ms), n in self.families.items():
+            count_path(connection, path, site, hour_ms, n)
+        for rows in self:
+            rows.clear()
+
+
+def admit(connection: sqlite3.Connection, posts: Sequence[Sequence[OutboxEvent]]) -> list[list[Admission]]:
+    """Take every event of every post, one answer each; a key that comes twice is known the second time."""
+    new = _New([], [], [], Counter())
+    admitted = [[_admit_one(connection, event, new) for event in post] for post in posts]
+    new.put(connection)
+    counts: defaultdict[int, Counter[Counted]] = defaultdict(Counter)
+    for answer, event in chain.from_iterable(admitted):
+        counts[event.received_ms - event.received_ms % MINUTE_MS].update(admission_counts(answer, event))
+    for minute_ms, counted in counts.items():
+        count(connection, counted, minute_ms)
+    for post in admitted:
+        if any(event.findings for _, event in post):
+            seen = (sighting for _, event in post for sighting in sightings(event))
+            note(connection, seen, post[0][1].received_ms)
+    return [[answer for answer, _ in post] for post in admitted]
 
 
 def count_refused(connection: sqlite3.Connection, site: str, reason: str, now_ms: int) -> None:
     count(connection, {Counted(site, "", Topic.REFUSED, reason): 1}, now_ms)
 
 
-def _admit_one(connection: sqlite3.Connection, event: OutboxEvent) -> tuple[Admission, OutboxEvent]:
+def _admit_one(
+    connection: sqlite3.Connection, event: OutboxEvent, new: _New
+) -> tuple[Admission, OutboxEvent]:
     """The answer, and the event as it was taken: with the fate and the findings that the store alone could tell."""
     known = connection.execute(KNOWN, (event.key,)).fetchone()
     if known is None:
         event, detail = _once_per_order(connection, event)
-        _accept(connection, event, detail)
+        _accept(connection, event, detail, new)
         return Admission.ACCEPTED, event
+    new.put(connection)  # it may be one of them
     row_id, visitors = known
     half = _other_half(connection, row_id, event)
     if half is not None:
@@ -150,17 +181,19 @@ def _compare(
     return replace(event, findings=tuple(findings))
 
 
-def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | None) -> None:
+def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | None, new: _New) -> None:
     facts = facts_of(event)
     row_id = connection.execute(ADD_EVENT, (*facts, checksum(facts))).lastrowid
     connection.execute(ADD_KEY, (event.key, row_id, event.received_ms, event.visitor))
     if event.order_key is not None:
         connection.execute(ADD_ORDER, (event.order_key, row_id, event.received_ms))
-    _put_visitor(connection, (row_id, event.client_ip_address, event.client_user_agent), event.addresses)
-    _add_leg(connection, (row_id, 0), event.leg, event.not_before_ms)
+    visitor = (row_id, event.client_ip_address, event.client_user_agent)
+    new.visitors.append(_visitor_row(visitor, event.addresses))
+    new.legs.append(_leg_row((row_id, 0), event.leg, event.not_before_ms))
     if event.fate is None:
-        connection.execute(ADD_TO_QUEUE, (row_id, event.pixel, event.not_before_ms))
-        _count_families(connection, event.addresses, event.site, event.received_ms)
+        new.queue.append((row_id, event.pixel, event.not_before_ms))
+        if path := family_path(event.addresses):
+            new.families[path, event.site, event.received_ms - event.received_ms % HOUR_MS] += 1
     else:
         connection.execute(ADD_FATE, (row_id, event.fate, event.fate_reason, detail, event.received_ms))
 
@@ -241,12 +274,22 @@ def _put_visitor(
     visitor: tuple[int | None, str | None, str | None],
     addresses: Sequence[SeenAddress],
 ) -> None:
+    connection.execute(ADD_VISITOR, _visitor_row(visitor, addresses))
+
+
+def _visitor_row(
+    visitor: tuple[int | None, str | None, str | None], addresses: Sequence[SeenAddress]
+) -> tuple[Any, ...]:
     seen = (visitor[0], msgspec.json.encode(addresses))
-    connection.execute(ADD_VISITOR, (*visitor, checksum(visitor), seen[1], checksum(seen)))
+    return (*visitor, checksum(visitor), seen[1], checksum(seen))
 
 
 def _add_leg(
     connection: sqlite3.Connection, place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None
 ) -> None:
+    connection.execute(ADD_LEG, _leg_row(place, leg, not_before_ms))
+
+
+def _leg_row(place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None) -> tuple[Any, ...]:
     row = (*place, *leg_columns(leg), not_before_ms)
-    connection.execute(ADD_LEG, (*row, checksum(row)))
+    return (*row, checksum(row))

@@ -128,16 +128,18 @@ class SqliteStore:
             raise StoreFull(
                 "More posts wait for the disk than [store] waiting_posts_max allows. Come back in a moment."
             )
-        return await self._writer.write(partial(self._admit, events=events))
+        return await self._writer.share(self._admit, events)
 
-    def _admit(self, connection: sqlite3.Connection, *, events: Sequence[OutboxEvent]) -> list[Admission]:
+    def _admit(
+        self, connection: sqlite3.Connection, posts: Sequence[Sequence[OutboxEvent]]
+    ) -> list[list[Admission]]:
         """In the writer's thread: asking for the room lets go of the interpreter, and here nobody waits for it."""
         if not self._has_room():
             raise StoreFull(
                 "The disk has less room than [store] disk_reserve_mib: the rest is for what was accepted already. "
                 "Free disk space."
             )
-        return admit.admit(connection, events=events)
+        return admit.admit(connection, posts)
 
     async def count_refused(self, site: str, reason: str, now_ms: int) -> None:
         await self._writer.write(partial(admit.count_refused, site=site, reason=reason, now_ms=now_ms))

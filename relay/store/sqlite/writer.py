@@ -1,23 +1,28 @@
 """The one writer thread: whatever waits goes into one transaction, and one fsync serves all of it.
 
 There is no timer. While one group is being committed the next one gathers, so a lone post is written at once
-and a crowd shares. Each unit of work has its own savepoint: one that fails is undone alone.
+and a crowd shares. Each unit of work has its own savepoint: one that fails is undone alone. Neighbours that do the same
+with things of their own are done in one go, and one by one where that fails.
 """
 
 import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, groupby
 from typing import Any, Final, TypeVar
 
 from relay.errors import StoreError
 from relay.store.sqlite.file import abandon, explain, is_full
 
 T = TypeVar("T")
+S = TypeVar("S")
 Unit = Callable[[sqlite3.Connection], T]
+SharedUnit = Callable[[sqlite3.Connection, Sequence[S]], Sequence[T]]  # an answer for each thing, in order
 
 # A larger group would make its first caller wait longer without saving a noticeable share of an fsync.
 GROUP_MAX: Final = 512
@@ -28,6 +33,7 @@ class _Waiting:
     unit: Unit[Any]
     future: asyncio.Future[Any]
     alone: bool = False  # outside of any transaction
+    shared: tuple[SharedUnit[Any, Any], Any] | None = None  # what `unit` does, and with what
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,23 @@ class Writer:
 
     async def write(self, unit: Unit[T]) -> T:
         """Run the unit and commit it. A caller that is cancelled does not stop its write."""
-        return await self._put(unit, alone=False)
+        return await self._put(unit)
+
+    async def share(self, unit: SharedUnit[S, T], thing: S) -> T:
+        """The same for `unit(connection, [thing])`; posts that wait behind each other share one call of the unit."""
+        return await self._put(partial(_only, unit, thing), shared=(unit, thing))
 
     async def alone(self, unit: Unit[T]) -> T:
         """Run what cannot be part of a transaction, while no other write is under way; those behind it wait."""
         return await self._put(unit, alone=True)
 
-    async def _put(self, unit: Unit[T], *, alone: bool) -> T:
+    async def _put(
+        self, unit: Unit[T], *, alone: bool = False, shared: tuple[SharedUnit[Any, T], Any] | None = None
+    ) -> T:
         if self._closed:
             raise StoreError("The store is closed.")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._inbox.put(_Waiting(unit, future, alone))
+        self._inbox.put(_Waiting(unit, future, alone, shared))
         return await future
 
     async def close(self) -> None:
@@ -98,7 +110,7 @@ class Writer:
     def _commit(self, group: Sequence[_Waiting]) -> list[Any]:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._run_unit(waiting.unit) for waiting in group]
+            outcomes = list(chain.from_iterable(map(self._run_neighbours, _neighbours(group))))
             self._connection.execute("COMMIT")
         except (
             Exception
@@ -117,6 +129,17 @@ class Writer:
             abandon(self._connection)
             return _failed(error)
 
+    def _run_neighbours(self, run: Sequence[_Waiting]) -> Sequence[Any]:
+        """One outcome for each; they share a call of their unit, unless one of them is a reason for it to fail."""
+        if len(run) > 1 and run[0].shared is not None:
+            unit = run[0].shared[0]
+            outcomes: Sequence[Any] | _Failed = self._run_unit(
+                partial(_all, unit, [each.shared[1] for each in run if each.shared])
+            )
+            if not isinstance(outcomes, _Failed):
+                return outcomes
+        return [self._run_unit(waiting.unit) for waiting in run]
+
     def _run_unit(self, unit: Unit[Any]) -> Any:
         self._connection.execute("SAVEPOINT unit")
         try:
@@ -128,6 +151,20 @@ class Writer:
             outcome = _failed(error)
         self._connection.execute("RELEASE unit")
         return outcome
+
+
+def _neighbours(group: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
+    """Those that stand next to each other and share their unit; each of the others by itself."""
+    for _, run in groupby(group, key=lambda waiting: waiting.shared[0] if waiting.shared else waiting):
+        yield list(run)
+
+
+def _only(unit: SharedUnit[S, T], thing: S, connection: sqlite3.Connection) -> T:
+    return unit(connection, [thing])[0]
+
+
+def _all(unit: SharedUnit[S, T], things: Sequence[S], connection: sqlite3.Connection) -> Sequence[T]:
+    return unit(connection, things)
 
 
 def _failed(error: Exception) -> _Failed:

@@ -36,7 +36,8 @@ def reject(connection: sqlite3.Connection, now_ms: int) -> None:
 
 def test_each_thing_is_counted_in_its_minute(connection: sqlite3.Connection) -> None:
     admit(
-        connection, [event(leg=leg(BrowserState.PENDING)), event(), event(), event("bot", event_name="Lead")]
+        connection,
+        [[event(leg=leg(BrowserState.PENDING)), event(), event()], [event("bot", event_name="Lead")]],
     )
     count_refused(connection, "shop", "missing_value", NOW_MS)
     reject(connection, LATER_MS)
@@ -61,7 +62,7 @@ def test_each_thing_is_counted_in_its_minute(connection: sqlite3.Connection) -> 
 
 
 def test_the_coarser_steps_hold_the_same(connection: sqlite3.Connection) -> None:
-    admit(connection, [event()])
+    admit(connection, [[event()]])
     reject(connection, NOW_MS)
     sums = connection.execute(
         "SELECT step_ms, what, sum(n) FROM counter GROUP BY 1, 2 ORDER BY 2, 1"
@@ -72,7 +73,7 @@ def test_the_coarser_steps_hold_the_same(connection: sqlite3.Connection) -> None
 
 
 def test_totals_agree_with_the_rows_after_replays(connection: sqlite3.Connection) -> None:
-    admit(connection, [event(), event("bot", fate=Fate.FILTERED, fate_reason=FateReason.BOT)])
+    admit(connection, [[event(), event("bot", fate=Fate.FILTERED, fate_reason=FateReason.BOT)]])
     for _ in range(3):
         reject(connection, NOW_MS)
         assert (
@@ -90,7 +91,7 @@ def test_totals_agree_with_the_rows_after_replays(connection: sqlite3.Connection
 
 
 def test_a_replayed_event_keeps_every_fate_it_had(connection: sqlite3.Connection) -> None:
-    admit(connection, [event()])
+    admit(connection, [[event()]])
     for now_ms in (NOW_MS, LATER_MS):
         reject(connection, now_ms)
         replay_bite(connection, event_id="e1", fate=None, ended_ms=EVER, after=0, limit=9, now_ms=now_ms + 5)

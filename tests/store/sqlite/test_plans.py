@@ -50,7 +50,7 @@ def deliver(connection: sqlite3.Connection) -> None:
         Ended(key=event().key, fate=Fate.REJECTED, reason=FateReason.REJECTED_BY_META),
         Again(key=event().key, due_ms=NOW_MS),
     ):
-        admit(connection, [event()])
+        admit(connection, [[event()]])
         lease = outbox.claim(connection, now_ms=NOW_MS, lease_ms=LEASE_MS, limit=10, busy=())
         assert lease is not None
         attempt = outbox.begin_attempt(connection, lease, [event().key], NOW_MS)
@@ -64,7 +64,7 @@ def deliver(connection: sqlite3.Connection) -> None:
 
 
 def lose_a_lease(connection: sqlite3.Connection) -> None:
-    admit(connection, [event()])
+    admit(connection, [[event()]])
     first = outbox.claim(connection, now_ms=NOW_MS, lease_ms=1, limit=10, busy=())
     assert first is not None
     outbox.begin_attempt(connection, first, [event().key], NOW_MS)
@@ -99,7 +99,7 @@ def read(connection: sqlite3.Connection) -> None:
 
 
 def forget(connection: sqlite3.Connection) -> None:
-    admit(connection, [event(fate=Fate.FILTERED, fate_reason=FateReason.BOT)])
+    admit(connection, [[event(fate=Fate.FILTERED, fate_reason=FateReason.BOT)]])
     prune.forget_visitors(connection, [1], NOW_MS)
     prune.forget_events(connection, NOW_MS)
     prune.forget_keys(connection, NOW_MS)
@@ -163,7 +163,7 @@ def take_one_and_give_it_back(connection: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize("due_ms", [NOW_MS - 1, NOW_MS + 1], ids=["due", "held"])
 def test_claiming_takes_no_more_steps_from_a_long_queue(connection: sqlite3.Connection, due_ms: int) -> None:
-    admit(connection, [event(pixel="111", not_before_ms=0), event(pixel="222", not_before_ms=5)])
+    admit(connection, [[event(pixel="111", not_before_ms=0), event(pixel="222", not_before_ms=5)]])
     short = steps_of(connection, take_one_and_give_it_back)
     connection.execute(FILL, {"rows": 20_000})
     connection.execute(FILL_QUEUE, {"due_ms": due_ms})

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from relay.errors import StoreError, StoreFull
 from relay.event.outcome import Admission
 from relay.event.records import OutboxEvent
 from relay.settings import StoreSettings
+from relay.store.protocol import STEPS_MS
 from relay.store.sqlite import SqliteStore
 from relay.store.sqlite.admit import admit
 from relay.store.sqlite.file import connect_writer
@@ -54,7 +54,7 @@ async def busy(writer: Writer) -> AsyncIterator[None]:
 
 async def write_together(writer: Writer, events: list[OutboxEvent]) -> list[list[Admission] | BaseException]:
     async with busy(writer):
-        posts = [asyncio.ensure_future(writer.write(partial(admit, events=[event]))) for event in events]
+        posts = [asyncio.ensure_future(writer.share(admit, [event])) for event in events]
         await asyncio.sleep(0)
         assert writer.waiting == len(events)
     return await asyncio.gather(*posts, return_exceptions=True)
@@ -72,6 +72,25 @@ async def test_what_waits_together_is_committed_together(
     await write_together(writer, [event(f"e{i}") for i in range(100)])
     assert len(commits) == 2  # the one that held the writer up, and one for all hundred
     assert len(stored(connection)) == 100
+
+
+async def test_posts_that_wait_together_share_their_statements(
+    writer: Writer, connection: sqlite3.Connection
+) -> None:
+    """What is counted alike is written once, and a post that is known by a neighbour's is known."""
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    answers = await write_together(writer, [event("a"), event("b"), event("a"), event("c")])
+    connection.set_trace_callback(None)
+    assert answers == [
+        [Admission.ACCEPTED],
+        [Admission.ACCEPTED],
+        [Admission.DUPLICATE],
+        [Admission.ACCEPTED],
+    ]
+    counted = [sql for sql in statements if "INSERT INTO counter" in sql]
+    assert len(counted) == 2 * len(STEPS_MS)  # accepted, and duplicate
+    assert connection.execute("SELECT count(*) FROM leg").fetchone()[0] == 3
 
 
 async def test_a_group_has_its_limit(writer: Writer, connection: sqlite3.Connection) -> None:
@@ -92,14 +111,14 @@ async def test_a_failing_unit_fails_alone(writer: Writer, connection: sqlite3.Co
 
 async def test_a_post_is_kept_whole_or_not_at_all(writer: Writer, connection: sqlite3.Connection) -> None:
     with pytest.raises(UnicodeEncodeError):
-        await writer.write(partial(admit, events=[event("good"), event("bad", site="\ud800")]))
+        await writer.share(admit, [event("good"), event("bad", site="\ud800")])
     assert stored(connection) == []
 
 
 async def test_a_full_disk_refuses_what_does_not_fit_and_serves_the_rest(
     writer: Writer, connection: sqlite3.Connection
 ) -> None:
-    await writer.write(partial(admit, events=[event("before")]))
+    await writer.share(admit, [event("before")])
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages + 5}")
     large = event("large", server_event=b'{"pad": "' + b"x" * 60_000 + b'"}')
@@ -115,9 +134,9 @@ async def test_the_writer_goes_on_when_there_is_room_again(
     connection.execute(f"PRAGMA max_page_count = {pages}")
     large = event(server_event=b'{"pad": "' + b"x" * 60_000 + b'"}')
     with pytest.raises(StoreFull, match="Free disk space"):
-        await writer.write(partial(admit, events=[large]))
+        await writer.share(admit, [large])
     connection.execute("PRAGMA max_page_count = 100000")
-    assert await writer.write(partial(admit, events=[large])) == [Admission.ACCEPTED]
+    assert await writer.share(admit, [large]) == [Admission.ACCEPTED]
     assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
@@ -128,9 +147,9 @@ async def test_a_database_tool_that_locks_the_file_gives_a_sentence(
     with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as tool:
         tool.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="Close database tools"):
-            await writer.write(partial(admit, events=[event()]))
+            await writer.share(admit, [event()])
         tool.execute("ROLLBACK")
-    assert await writer.write(partial(admit, events=[event()])) == [Admission.ACCEPTED]
+    assert await writer.share(admit, [event()]) == [Admission.ACCEPTED]
 
 
 async def test_more_posts_than_the_setting_lets_wait_are_told_to_come_back(tmp_path: Path) -> None:
