@@ -99,7 +99,7 @@ def enrich(
     )
     return tuple(
         OutboxEvent(
-            key=outbox_key(pixel, event.event_name, event.event_id, fate),
+            key=outbox_key(pixel, event.event_name, event.event_id, _apart(fate, fate_reason)),
             site=site.key,
             pixel=pixel,
             event_name=event.event_name,
@@ -124,13 +124,16 @@ def enrich(
     )
 
 
-def outbox_key(pixel: str, event_name: str, event_id: str, fate: Fate | None = None) -> bytes:
-    """16 bytes that stand for the three.
+def outbox_key(pixel: str, event_name: str, event_id: str, apart: Fate | FateReason | None = None) -> bytes:
+    """16 bytes that stand for the three; `apart` where the event must not stand in the way of another of that id."""
+    return _key(pixel, event_name, event_id, *([apart] if apart is not None else []))
 
-    A quarantined event has a key of its own: nobody may shut the door on the genuine one by being first. So has the
-    incumbent's, which is shadowed from the start.
-    """
-    return _key(pixel, event_name, event_id, *([fate] if fate in (Fate.QUARANTINED, Fate.SHADOWED) else []))
+
+def _apart(fate: Fate | None, reason: FateReason | None) -> Fate | FateReason | None:
+    """Nobody may shut the door on the genuine event by being first: neither who has no signature nor a crawler."""
+    if reason is FateReason.BOT:
+        return reason
+    return fate if fate is Fate.QUARANTINED else None
 
 
 def order_key(pixel: str, event: BrowserEvent | ServerSideEvent) -> bytes | None:

@@ -185,6 +185,13 @@ def test_an_endless_user_agent_is_cut() -> None:
     )
 
 
+def test_a_crawler_does_not_stand_in_the_way_of_the_event_that_it_imitates() -> None:
+    crawler = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    genuine, imitated = enriched()[0], enriched(user_agent=crawler)[0]
+    assert (imitated.fate, genuine.fate) == (Fate.FILTERED, None)
+    assert imitated.key != genuine.key
+
+
 def test_a_key_is_sixteen_bytes_and_tells_all_three_parts_apart() -> None:
     keys = [
         outbox_key(*parts)
