@@ -21,13 +21,19 @@ REFUSALS: Final[dict[HTTPStatus, tuple[str, str]]] = {
         "head_too_large",
         f"Request line and headers are larger than {HEAD_MAX_BYTES:,} bytes. Send fewer cookies.",
     ),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "too_many_connections",
+        "More connections are open than this relay takes. Come back after the seconds in Retry-After.",
+    ),
 }
+RETRY_AFTER_SECONDS: Final = 5
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds on the time of a request and on the size of its head."""
+    """uvicorn's protocol, with bounds on the time of a request, on the size of its head, and on its company."""
 
-    receive_seconds: float  # set by `bounded`
+    receive_seconds: float  # both set by `bounded`
+    connections_max: int
 
     _deadline: TimerHandle | None = None  # None: between requests, or one is whole
     _head_bytes = 0  # of the head that is arriving: what the parser has told of
@@ -71,6 +77,9 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._is_head_too_large():
             raise ValueError("head too large")  # stops the parser; uvicorn then calls send_400_response
+        if len(self.connections) >= self.connections_max:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+            raise ValueError("too many connections")
         self._in_body = True
         super().on_headers_complete()
 
@@ -119,14 +128,16 @@ class BoundedConnection(HttpToolsProtocol):
             return
         reason, message = REFUSALS[status]
         body = msgspec.json.encode({"error": {"reason": reason, "message": message}})
+        retry = f"retry-after: {RETRY_AFTER_SECONDS}\r\n" if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
         head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n{retry}"
             f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()
 
 
-def bounded(receive_seconds: float) -> type[BoundedConnection]:
-    """The protocol with its deadline: uvicorn makes one of the class for each connection."""
-    return type("BoundedConnection", (BoundedConnection,), {"receive_seconds": receive_seconds})
+def bounded(receive_seconds: float, connections_max: int) -> type[BoundedConnection]:
+    """The protocol with its bounds: uvicorn makes one of the class for each connection."""
+    bounds = {"receive_seconds": receive_seconds, "connections_max": connections_max}
+    return type("BoundedConnection", (BoundedConnection,), bounds)

@@ -68,14 +68,13 @@ async def serving(
     server = _Server(
         uvicorn.Config(
             app,
-            http=bounded(limits.receive_seconds),
+            http=bounded(limits.receive_seconds, limits.connections_max),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,  # a visitor's address and page belong in no log
             server_header=False,
             proxy_headers=False,  # which forwarded address to believe is decided in relay.event.address
-            limit_concurrency=limits.connections_max,  # beyond it uvicorn answers 503
             timeout_keep_alive=math.ceil(limits.receive_seconds),
             timeout_graceful_shutdown=grace_seconds,
         )

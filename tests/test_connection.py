@@ -206,6 +206,8 @@ async def test_connections_beyond_the_limit_are_told_to_come_back() -> None:
         answer = await until_closed(port, GET + b"\r\n")
         idle.close()
     assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: " in answer
+    assert b'"reason":"too_many_connections"' in answer
 
 
 async def test_an_answer_that_nobody_reads_does_not_hold_the_connection(

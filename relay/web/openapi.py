@@ -61,9 +61,8 @@ ORIGIN: Final[Json] = {
     "schema": {"type": "string"},
 }
 ANY_TIME: Final = (
-    "What any address can answer: 400 not_http, 408 request_too_slow and 431 head_too_large before the request is "
-    "looked at, 500 internal for a mistake of the relay's own; and 503 in plain text where more connections are open "
-    "than connections_max."
+    "What any address can answer: 400 not_http, 408 request_too_slow, 431 head_too_large and 503 too_many_connections "
+    "before the request is looked at, and 500 internal for a mistake of the relay's own."
 )
 
 
