@@ -87,6 +87,11 @@ class Farm:
             lambda: self.spilled() == 0 and self.waiting() == 0, "nothing waits any more", seconds=seconds
         )
 
+    def repeats(self) -> int:
+        """Events that the twin got more than once; the checker says whether each was allowed."""
+        arrived: list[Json] = self.http.get("/twin/state").raise_for_status().json()["server"]
+        return len(arrived) - len({(each["pixel"], each["event_name"], each["event_id"]) for each in arrived})
+
     def verdict(self) -> list[str]:
         """What the checker says of the three logs."""
         twin: Json = self.http.get("/twin/state").raise_for_status().json()

@@ -218,6 +218,7 @@ class Visitors:
         self._run = f"{seed}-{now_ms()}"
         self.posts = 0
         self.answers: dict[int, int] = {}  # by status; 0: none
+        self.seconds: list[float] = []  # that each 202 took
         self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._visit, args=(random.Random(f"{seed}-{n}"), n), daemon=True)
@@ -238,6 +239,7 @@ class Visitors:
         while not self._end.wait(rng.expovariate(1 / self._pause_seconds)):
             events, ends = kept or self._events(rng, f"{self._run}-{thread}-{number}")
             number += 1
+            began = time.monotonic()
             try:
                 status = post(client, self._rig, events, ends=ends)
             except httpx.TransportError:
@@ -250,6 +252,8 @@ class Visitors:
             with self._lock:
                 self.posts += 1
                 self.answers[status] = self.answers.get(status, 0) + 1
+                if status == 202:
+                    self.seconds.append(time.monotonic() - began)
         client.close()
 
     def _events(self, rng: random.Random, name: str) -> tuple[list[Json], str]:
