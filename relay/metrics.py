@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 
 from relay.event.families import family_path
+from relay.event.fields import STANDARD_EVENTS
 from relay.event.outcome import Admission, AttemptOutcome, Fate, Refusal
 from relay.event.records import OutboxEvent
 from relay.event.tally import outcome_of
@@ -28,13 +29,6 @@ from relay.store.protocol import AttemptResult, Backlog, LeasedEvent, PixelState
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, with the moment it was made, says nothing here
 
-STANDARD_EVENTS: Final = frozenset(
-    (
-        "AddPaymentInfo", "AddToCart", "AddToWishlist", "CompleteRegistration", "Contact", "CustomizeProduct",
-        "Donate", "FindLocation", "InitiateCheckout", "Lead", "PageView", "Purchase", "Schedule", "Search",
-        "StartTrial", "SubmitApplication", "Subscribe", "ViewContent",
-    )
-)  # fmt: skip
 CUSTOM: Final = "custom"  # every other name
 NO_CODE: Final = ""
 # Of the events that are refused, those whose reason is the visitor's decision.

@@ -18,6 +18,15 @@ from relay.event.records import Json
 from relay.settings import CURRENCIES
 from relay.settings import EVENT_NAME_MAX as EVENT_NAME_MAX
 
+# Every other name is the page's own.
+STANDARD_EVENTS: Final = frozenset(
+    {
+        "AddPaymentInfo", "AddToCart", "AddToWishlist", "CompleteRegistration", "Contact", "CustomizeProduct",
+        "Donate", "FindLocation", "InitiateCheckout", "Lead", "PageView", "Purchase", "Schedule", "Search",
+        "StartTrial", "SubmitApplication", "Subscribe", "ViewContent",
+    }
+)  # fmt: skip
+
 # Meta's own ids of a person, and those of its other products; never hashed.
 USER_ID_KEYS: Final = (
     "subscription_id",

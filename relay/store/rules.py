@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
+from relay.event.issue import IssueKind
 from relay.event.observation import ADDRESS_WHY, addresses_why
 from relay.event.outcome import STATE_RANK, Admission, AttemptOutcome, BrowserState, Fate, FateReason
 from relay.event.pairing import Completed, Known, complete
@@ -14,7 +15,7 @@ from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import fate_findings
 from relay.event.tally import Count, Leg, Topic, outcome_of
 from relay.store.checksum import Column, is_intact
-from relay.store.protocol import IssueSeen, LeasedEvent
+from relay.store.protocol import Again, Decision, Ended, Issue, IssueSeen, LeasedEvent
 
 # Admission
 
@@ -96,6 +97,22 @@ def sightings(event: OutboxEvent) -> Iterable[IssueSeen]:
     )
 
 
+def issue_of(row: Any) -> Issue:
+    """A row of either store, by the names of its columns."""
+    return Issue(
+        kind=IssueKind(row["kind"]),
+        site=row["site"],
+        event_name=row["event_name"],
+        place=row["place"],
+        event_id=row["event_id"],
+        first_ms=row["first_ms"],
+        last_ms=row["last_ms"],
+        count=row["n"],
+        sample=row["sample"],
+        resolved_ms=row["resolved_ms"],
+    )
+
+
 # The courier's
 
 # A refused batch says nothing about each of its events, and a bad token nothing about any.
@@ -115,6 +132,31 @@ class Ending(NamedTuple):
     fate: Fate
     reason: FateReason
     detail: str | None = None
+
+
+class Settled(NamedTuple):
+    """What becomes of the events of a lease: an end, or another try with its time."""
+
+    endings: list[Ending]
+    again: list[tuple[Held, int]]  # the second is due_ms
+
+
+def settled(held: dict[bytes, Held], decisions: Iterable[Decision]) -> Settled:
+    """The decisions on events that the lease still holds, by their keys; of two on one event the first counts."""
+    endings: list[Ending] = []
+    again: list[tuple[Held, int]] = []
+    for decision in decisions:
+        event = held.pop(decision.key, None)
+        if event is None:
+            continue
+        match decision:
+            case Ended():
+                endings.append(Ending(event, decision.fate, decision.reason, decision.detail))
+            case Again():
+                again.append((event, decision.due_ms))
+            case _:
+                assert_never(decision)
+    return Settled(endings, again)
 
 
 class EndedEvent(NamedTuple):

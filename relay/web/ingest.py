@@ -14,7 +14,7 @@ from starlette.responses import Response
 from relay.errors import StoreError
 from relay.event.address import ClientAddress, Family
 from relay.event.enrich import connection_address, enrich
-from relay.event.fields import Refused
+from relay.event.fields import STANDARD_EVENTS, Refused
 from relay.event.issue import IssueKind
 from relay.event.outcome import (
     BODY_SENTENCES,
@@ -48,13 +48,6 @@ BEST_FIRST: Final = tuple(Admission)
 BY_CHOICE: Final = frozenset(
     {Refusal.CONSENT_DENIED, Refusal.CONSENT_MISSING, Refusal.PRIVACY_CONTROL, Refusal.PREFETCH}
 )
-STANDARD_EVENTS: Final = frozenset(
-    {
-        "AddPaymentInfo", "AddToCart", "AddToWishlist", "CompleteRegistration", "Contact", "CustomizeProduct",
-        "Donate", "FindLocation", "InitiateCheckout", "Lead", "PageView", "Purchase", "Schedule", "Search",
-        "StartTrial", "SubmitApplication", "Subscribe", "ViewContent",
-    }
-)  # fmt: skip
 
 
 class Keys(NamedTuple):

@@ -57,6 +57,11 @@ def readable_by_pages(request: Request, response: Response) -> Response:
 
 async def preflight(request: Request) -> Response:
     """`OPTIONS /v1/events`. The site key comes later, in the body, so every site's origins may go on."""
+    return preflight_answer(request, methods="POST", headers="content-type")
+
+
+def preflight_answer(request: Request, *, methods: str, headers: str) -> Response:
+    """What a page of any site may do next."""
     settings: Settings = request.app.state.settings
     origin = origin_of(request.headers)
     if origin is None or not is_allowed(origin, settings.site):
@@ -64,9 +69,7 @@ async def preflight(request: Request) -> Response:
         response = error(403, reason, BODY_SENTENCES[reason])
     else:
         response = Response(status_code=204)
-        allow(response, origin)
-        response.headers["access-control-allow-methods"] = "POST"
-        response.headers["access-control-allow-headers"] = "content-type"
+        response.headers["access-control-allow-methods"] = methods
+        response.headers["access-control-allow-headers"] = headers
         response.headers["access-control-max-age"] = str(PREFLIGHT_SECONDS)
-    response.headers["vary"] = "Origin"
-    return response
+    return readable_by_pages(request, response)

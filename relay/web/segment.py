@@ -27,7 +27,6 @@ from relay.event.outcome import (
     REFUSAL_SENTENCES,
     SEGMENT_SENTENCES,
     SEGMENT_STATUS,
-    BodyReason,
     Fate,
     FateReason,
     Refusal,
@@ -50,7 +49,7 @@ from relay.web.ingest import (
     summary,
 )
 from relay.web.mapping import RECENT_MAX
-from relay.web.origin import is_allowed, origin_of, readable_by_pages
+from relay.web.origin import origin_of, preflight_answer, readable_by_pages
 from relay.web.rates import Limited, Rates
 from relay.web.server_events import AT_ONCE, site_of_key, take_address
 
@@ -113,18 +112,8 @@ async def post_messages(request: Request) -> Response:
 
 async def preflight(request: Request) -> Response:
     """What a page of any site may ask before its post: the clients differ in the headers that they add."""
-    settings: Settings = request.app.state.settings
-    origin = origin_of(request.headers)
-    if origin is None or not is_allowed(origin, settings.site):
-        reason = BodyReason.ORIGIN_MISSING if origin is None else BodyReason.ORIGIN_NOT_ALLOWED
-        response = error(403, reason, BODY_SENTENCES[reason])
-    else:
-        response = Response(status_code=204)
-        response.headers["access-control-allow-methods"] = "GET, POST"
-        asked = request.headers.get("access-control-request-headers", "")
-        response.headers["access-control-allow-headers"] = asked or "authorization, content-type"
-        response.headers["access-control-max-age"] = "600"
-    return readable_by_pages(request, response)
+    asked = request.headers.get("access-control-request-headers") or "authorization, content-type"
+    return preflight_answer(request, methods="GET, POST", headers=asked)
 
 
 async def _take(request: Request, call: str) -> Response:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from relay.event.outcome import SEGMENT_SENTENCES, SEGMENT_STATUS, SegmentReason
 from relay.settings import Settings, Site
 from relay.web.errors import JsonResponse, error
-from relay.web.origin import allow, is_allowed, origin_of
+from relay.web.origin import readable_by_pages
 
 CACHE: Final = {"cache-control": "public, max-age=300"}
 _LONG_AGO: Final = "2026-01-01T00:00:00.000Z"
@@ -34,18 +34,13 @@ async def get_source_config(request: Request) -> Response:
 
 
 def _answer(request: Request, found: Any) -> Response:
-    settings: Settings = request.app.state.settings
     if found is None:
         reason = SegmentReason.UNKNOWN_WRITE_KEY
         response = error(SEGMENT_STATUS[reason], reason, SEGMENT_SENTENCES[reason])
     else:
         response = JsonResponse(found, headers=CACHE)
-    origin = origin_of(request.headers)
-    if origin is not None and is_allowed(origin, settings.site):
-        allow(response, origin)
     response.headers["cross-origin-resource-policy"] = "cross-origin"
-    response.headers["vary"] = "Origin"
-    return response
+    return readable_by_pages(request, response)
 
 
 def _project(site: Site, public_url: str) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
-from relay.event.issue import IssueKind
 from relay.store.postgres.database import Connection
 from relay.store.protocol import Issue, IssueSeen
-from relay.store.rules import ISSUES_MAX, OF_A_KIND_MAX
+from relay.store.rules import ISSUES_MAX, OF_A_KIND_MAX, issue_of
 
 SEEN_AGAIN: Final = """
 UPDATE issue SET event_id = $5, sample = $6, last_ms = greatest(last_ms, $7), n = n + $8
@@ -58,21 +57,7 @@ async def note_one(connection: Connection, seen: IssueSeen, now_ms: int) -> None
 
 
 async def issues(connection: Connection) -> list[Issue]:
-    return [
-        Issue(
-            kind=IssueKind(row["kind"]),
-            site=row["site"],
-            event_name=row["event_name"],
-            place=row["place"],
-            event_id=row["event_id"],
-            first_ms=row["first_ms"],
-            last_ms=row["last_ms"],
-            count=row["n"],
-            sample=row["sample"],
-            resolved_ms=row["resolved_ms"],
-        )
-        for row in await connection.fetch(NEWEST_FIRST)
-    ]
+    return [issue_of(row) for row in await connection.fetch(NEWEST_FIRST)]
 
 
 async def resolve(connection: Connection, issue: Issue, now_ms: int) -> bool:

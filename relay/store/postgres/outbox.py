@@ -5,7 +5,7 @@ over by the others (SKIP LOCKED), so that nobody waits and nobody takes twice.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, Literal, assert_never
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 import msgspec
@@ -16,8 +16,8 @@ from relay.event.tally import Topic, error_name
 from relay.store.postgres.counter import count
 from relay.store.postgres.database import Connection
 from relay.store.postgres.ended import end
-from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
-from relay.store.rules import BLAMELESS, Counted, Ending, Held, leased_event
+from relay.store.protocol import AttemptResult, Backlog, Decision, Lease, LeasedEvent
+from relay.store.rules import BLAMELESS, Counted, Ending, Held, leased_event, settled
 
 # The oldest free row of each pixel, found by stepping from pixel to pixel through the index: one step per
 # pixel, however many rows wait behind it. The queries that begin so are made of constants only (S608).
@@ -239,22 +239,11 @@ async def settle(
 ) -> int:
     held = await _held(connection, lease, [decision.key for decision in decisions])
     sent_ms = None if attempt is None else await _close(connection, lease, attempt, now_ms, shard)
-    endings: list[Ending] = []
-    again: list[tuple[int, int]] = []
-    for decision in decisions:
-        event = held.pop(decision.key, None)  # popped: of two decisions on one event the first counts
-        if event is None:
-            continue
-        match decision:
-            case Ended():
-                endings.append(Ending(event, decision.fate, decision.reason, decision.detail))
-            case Again():
-                again.append((event.row_id, decision.due_ms))
-            case _:
-                assert_never(decision)
+    endings, again = settled(held, decisions)
     await end(connection, endings, now_ms, shard, sent_ms=sent_ms)
     if again:
-        await connection.execute(DUE_AGAIN, *zip(*again, strict=True))
+        row_ids, due_ms = zip(*((event.row_id, due_ms) for event, due_ms in again), strict=True)
+        await connection.execute(DUE_AGAIN, row_ids, due_ms)
     return len(endings) + len(again)
 
 

@@ -4,9 +4,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-from relay.event.issue import IssueKind
 from relay.store.protocol import Issue, IssueSeen
-from relay.store.rules import ISSUES_MAX, OF_A_KIND_MAX
+from relay.store.rules import ISSUES_MAX, OF_A_KIND_MAX, issue_of
 
 SEEN_AGAIN: Final = """
 UPDATE issue SET event_id = ?5, sample = ?6, last_ms = max(last_ms, ?7), n = n + 1
@@ -40,21 +39,7 @@ def note(connection: sqlite3.Connection, seen: Iterable[IssueSeen], now_ms: int)
 
 
 def issues(connection: sqlite3.Connection) -> list[Issue]:
-    return [
-        Issue(
-            kind=IssueKind(row["kind"]),
-            site=row["site"],
-            event_name=row["event_name"],
-            place=row["place"],
-            event_id=row["event_id"],
-            first_ms=row["first_ms"],
-            last_ms=row["last_ms"],
-            count=row["n"],
-            sample=row["sample"],
-            resolved_ms=row["resolved_ms"],
-        )
-        for row in connection.execute(NEWEST_FIRST)
-    ]
+    return [issue_of(row) for row in connection.execute(NEWEST_FIRST)]
 
 
 def resolve(connection: sqlite3.Connection, issue: Issue, now_ms: int) -> bool:

@@ -6,15 +6,15 @@ Every write is fenced by the lease's token.
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final, Literal, assert_never
+from typing import Final, Literal
 
 import msgspec
 
 from relay.errors import LeaseLost
 from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.tally import Topic, error_name
-from relay.store.protocol import Again, AttemptResult, Backlog, Decision, Ended, Lease, LeasedEvent
-from relay.store.rules import BLAMELESS, Counted, Ending, Held, leased_event
+from relay.store.protocol import AttemptResult, Backlog, Decision, Lease, LeasedEvent
+from relay.store.rules import BLAMELESS, Counted, Ending, Held, leased_event, settled
 from relay.store.sqlite.counter import count
 from relay.store.sqlite.ended import end
 
@@ -237,21 +237,9 @@ def settle(
 ) -> int:
     sent_ms = None if attempt is None else _close(connection, lease, attempt, now_ms)
     held = _held(connection, lease, [decision.key for decision in decisions])
-    endings: list[Ending] = []
-    again: list[tuple[int, int]] = []
-    for decision in decisions:
-        event = held.pop(decision.key, None)  # popped: of two decisions on one event the first counts
-        if event is None:
-            continue
-        match decision:
-            case Ended():
-                endings.append(Ending(event, decision.fate, decision.reason, decision.detail))
-            case Again():
-                again.append((decision.due_ms, event.row_id))
-            case _:
-                assert_never(decision)
+    endings, again = settled(held, decisions)
     end(connection, endings, now_ms, sent_ms=sent_ms)
-    connection.executemany(DUE_AGAIN, again)
+    connection.executemany(DUE_AGAIN, [(due_ms, event.row_id) for event, due_ms in again])
     return len(endings) + len(again)
 
 
