@@ -314,6 +314,12 @@ class Limits(Section, frozen=True):
     addresses_max: Annotated[
         Count, msgspec.Meta(description="Addresses whose counts are kept at once; the oldest go first.")
     ] = 100_000
+    answer_delay_ms: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=10_000)],
+        msgspec.Meta(
+            description="An answer 429 waits so long: a flood comes no faster than its connections are answered."
+        ),
+    ] = 500
 
 
 class Telemetry(Section, frozen=True):

@@ -51,7 +51,7 @@ async def get_address(request: Request) -> Response:
         site = known_site(settings, request.query_params.get("site", ""))
         page = page_origin(origin_of(request.headers), site)
     except Limited as limited:
-        response = rates.answer(limited)
+        response = await rates.answer(limited)
     except WireError as refused:
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     else:

@@ -60,6 +60,8 @@ async def post_graph_events(request: Request) -> Response:
     except (GraphCallError, BodyError) as unreadable:
         return refusal(GraphError(code=100, message=str(unreadable)))
     except Limited as limited:
+        rates: Rates = request.app.state.rates
+        await rates.hold_back()
         # Graph's own throttle: SDKs know code 4.
         throttled = GraphError(
             status=429, code=4, message=f"(#4) {RATE_SENTENCES[limited.reason]}", is_transient=True

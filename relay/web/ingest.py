@@ -93,7 +93,7 @@ async def post_events(request: Request) -> Response:
         rates.sites.take(site.key, len(post.events))
         response = await take(request, site, page, post.events, facts, connection)
     except Limited as limited:
-        response = rates.answer(limited)
+        response = await rates.answer(limited)
     except WireError as refused:
         await count_refused(request, site_key, [refused.reason])
         if refused.reason is BodyReason.ORIGIN_NOT_ALLOWED and site_key and origin is not None:

@@ -43,7 +43,7 @@ async def get_policy(request: Request) -> Response:
         await store.count_refused(site.key, PAGE_POLICY, now_ms)
         await store.note(IssueSeen(site.key, IssueKind.PAGE_POLICY, "", page, ""), now_ms=now_ms)
     except Limited as limited:
-        return rates.answer(limited)
+        return await rates.answer(limited)
     except WireError as refused:
         return error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     except StoreError as failure:

@@ -4,8 +4,9 @@ The counts live in memory, bounded, and end with the process. Each kind has its 
 pushes a site's count out, and no site's events use up another's.
 """
 
+import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
@@ -27,6 +28,7 @@ IPV6_PREFIX: Final = 64  # what one household or one server has to itself
 # Failures per minute, hour and day grow more slowly than time: whoever goes on trying waits longer and longer.
 HOURLY: Final = 4
 DAILY: Final = 10
+HELD_BACK_MAX: Final = 200  # answers at once; a tenth of the connections that may be open
 
 
 class Limited(Exception):
@@ -117,8 +119,17 @@ class Budget:
 class Rates:
     """Every budget of one relay."""
 
-    def __init__(self, limits: Limits, sites: int, now_seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        sites: int,
+        now_seconds: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._now_seconds = now_seconds
+        self._delay_seconds = limits.answer_delay_ms / 1_000
+        self._sleep = sleep
+        self._held_back = 0
         self.addresses = Budget(
             RateReason.ADDRESS,
             [RateLimitItemPerMinute(limits.address_posts_per_minute)],
@@ -150,8 +161,22 @@ class Rates:
         )
         self._told: dict[RateReason, float] = {}
 
-    def answer(self, limited: Limited) -> Response:
-        """429, and one line in the log per reason and minute: the line must not become a flood of its own."""
+    async def hold_back(self) -> None:
+        """Let a sender that is over its budget wait: the next of its connection comes after the answer.
+
+        Only so many at once: those who wait have connections that others may need.
+        """
+        if self._held_back >= HELD_BACK_MAX:
+            return
+        self._held_back += 1
+        try:
+            await self._sleep(self._delay_seconds)
+        finally:
+            self._held_back -= 1
+
+    async def answer(self, limited: Limited) -> Response:
+        """429, after a while, and one line in the log per reason and minute: it must not become a flood of its own."""
+        await self.hold_back()
         now = self._now_seconds()
         if now >= self._told.get(limited.reason, -math.inf) + 60:
             self._told[limited.reason] = now

@@ -27,7 +27,7 @@ async def post_report(request: Request) -> Response:
         await _take(request, settings, origin)
         response = Response(status_code=204)
     except Limited as limited:
-        response = request.app.state.rates.answer(limited)
+        response = await request.app.state.rates.answer(limited)
     except WireError as refused:
         response = error(BODY_STATUS[refused.reason], refused.reason, BODY_SENTENCES[refused.reason])
     except StoreError as failure:

@@ -98,7 +98,7 @@ async def post_messages(request: Request) -> Response:
     try:
         response = await _take(request, call)
     except Limited as limited:
-        response = rates.answer(limited)
+        response = await rates.answer(limited)
     except SegmentError as refused:
         await count_refused(request, "", [refused.reason])
         response = error(SEGMENT_STATUS[refused.reason], refused.reason, SEGMENT_SENTENCES[refused.reason])

@@ -53,7 +53,7 @@ async def post_server_events(request: Request) -> Response:
     try:
         return await _take(request)
     except Limited as limited:
-        return rates.answer(limited)
+        return await rates.answer(limited)
     except CallError as refused:
         return await _refuse(request, refused.reason)
     except StoreError as failure:

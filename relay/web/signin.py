@@ -162,7 +162,7 @@ async def get_sign_in(request: Request) -> Response:
     try:
         rates.sign_ins.check(who)
     except Limited as limited:
-        return rates.answer(limited)
+        return await rates.answer(limited)
     token = sign_in.check("code", code, now_ms)
     if token is None:
         rates.sign_ins.take(who)

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 from starlette.applications import Starlette
 
-from relay.settings import Pixel, Server, Settings, Site, StoreSettings
+from relay.settings import Limits, Pixel, Server, Settings, Site, StoreSettings
 from relay.store.protocol import Store
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
@@ -63,6 +63,7 @@ def lab_settings(
             Site(key=SITE_KEY, origins=(ORIGIN,), pixels=tuple(Pixel(id=pixel) for pixel in pixels)),
             OTHER_SITE,
         ),
+        limits=Limits(answer_delay_ms=0),
     )
 
 

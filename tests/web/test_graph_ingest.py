@@ -112,7 +112,7 @@ async def test_other_tokens_are_refused_in_graphs_words(
 
 
 async def test_guessing_tokens_ends_with_graphs_own_throttle(tmp_path: Path) -> None:
-    settings = replace(with_token(tmp_path), limits=Limits(address_posts_per_minute=2))
+    settings = replace(with_token(tmp_path), limits=Limits(address_posts_per_minute=2, answer_delay_ms=0))
     async with open_relay(settings, environ=ENVIRON | {"META_TOKEN": TOKEN}) as relay:
         for _ in range(2):
             assert (await send(relay, token="wrong")).status_code == 400

@@ -1,5 +1,6 @@
 """429 with Retry-After: by address, by site, by failed sign-ins; nobody uses up somebody else's budget."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -13,12 +14,14 @@ from relay.event.outcome import RateReason
 from relay.event.records import RequestFacts
 from relay.settings import Limits, Server, Settings
 from relay.store.protocol import Filters
-from relay.web.rates import Budget, Limited, Rates, Windows, asker
+from relay.web.rates import HELD_BACK_MAX, Budget, Limited, Rates, Windows, asker
 from relay.web.signin import SignIn
 from tests.event.malformed import SITE_KEY, good_event
 from tests.web.lab import OTHER_SITE, Relay, lab_settings, open_relay
 
-FEW = Limits(address_posts_per_minute=3, site_events_per_minute=20, sign_in_failures_per_minute=2)
+FEW = Limits(
+    address_posts_per_minute=3, site_events_per_minute=20, sign_in_failures_per_minute=2, answer_delay_ms=0
+)
 
 
 def few(folder: Path, **server: object) -> Settings:
@@ -216,6 +219,27 @@ class Seconds:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.mark.anyio
+async def test_who_is_over_a_budget_waits_for_the_answer_and_only_so_many_at_once() -> None:
+    asked: list[float] = []
+    go_on = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        asked.append(seconds)
+        await go_on.wait()
+
+    rates = Rates(Limits(answer_delay_ms=500), 1, Seconds(), sleep)
+    over = Limited(RateReason.ADDRESS, 7)
+    waiting = [asyncio.create_task(rates.answer(over)) for _ in range(HELD_BACK_MAX)]
+    await asyncio.sleep(0)
+    assert asked == [0.5] * HELD_BACK_MAX
+    assert (await rates.answer(over)).status_code == 429, "one more would take a connection from others"
+    go_on.set()
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {429}
+    await rates.answer(over)
+    assert len(asked) == HELD_BACK_MAX + 1, "those who have been answered make room"
 
 
 def test_the_memory_of_the_limiter_is_bounded() -> None:

@@ -100,7 +100,7 @@ async def test_without_a_key_of_the_site_nothing_is_read(
 
 
 async def test_guessing_keys_ends_with_429(tmp_path: Path) -> None:
-    settings = replace(with_keys(tmp_path), limits=Limits(address_posts_per_minute=2))
+    settings = replace(with_keys(tmp_path), limits=Limits(address_posts_per_minute=2, answer_delay_ms=0))
     async with open_relay(settings, environ=ENVIRON) as relay:
         statuses = [(await send(relay, authorization="Bearer wrong")).status_code for _ in range(3)]
         assert statuses == [401, 401, 429]
@@ -108,7 +108,7 @@ async def test_guessing_keys_ends_with_429(tmp_path: Path) -> None:
 
 
 async def test_a_site_has_a_budget_of_server_events(tmp_path: Path) -> None:
-    settings = replace(with_keys(tmp_path), limits=Limits(server_events_per_minute=1000))
+    settings = replace(with_keys(tmp_path), limits=Limits(server_events_per_minute=1000, answer_delay_ms=0))
     async with open_relay(settings, environ=ENVIRON) as relay:
         assert (await send(relay, *[7] * 1000)).status_code == 202
         response = await send(relay)
