@@ -302,6 +302,43 @@ def test_customer_data_that_meta_s_script_took_before_the_snippet_came_is_read_f
     assert_both_halves_know_the_customer(lab)
 
 
+def test_an_event_that_meta_s_script_sent_before_the_snippet_came_gets_its_counterpart_where_it_has_an_id(
+    lab: Lab, page: Page, posts: Posts
+) -> None:
+    """Without an id Meta could not tell the two halves from two events: the PageView stays the browser's alone."""
+    page.goto(lab.page("/", head=lab.base_code()))
+    page.evaluate(
+        "fbq('track','Purchase',{value:49.9,currency:'EUR',content_ids:['sku-1'],contents:[{id:'sku-1',quantity:2}]},"
+        "{eventID:'order-1'})"
+    )
+    wait_for(page, lambda: lab.half("browser", "PageView") and lab.half("browser", "Purchase"))
+    loaded(page)
+    come_late(lab, page)
+    (server,) = lab.wait_for_server("Purchase")
+    (browser,) = lab.half("browser", "Purchase")
+    assert server["event_id"] == browser["event_id"] == "order-1"
+    assert browser["sequence"] < server["sequence"]
+    assert server["params"]["custom_data"] == {
+        "value": 49.9,
+        "currency": "EUR",
+        "content_ids": ["sku-1"],
+        "contents": [{"id": "sku-1", "quantity": 2}],
+    }
+    assert server["params"]["user_data"]["fbp"] == browser["fbp"]
+    assert lab.counted("Purchase") == dict.fromkeys(lab.counted("Purchase"), 1)
+    wait_for(page, lambda: posts.told("order-1"))
+    assert posts.told("order-1")[-1] == "sent/timing+reach"
+    assert lab.half("server", "PageView") == []
+
+
+def test_an_event_that_the_snippet_saw_is_not_taken_a_second_time(lab: Lab, page: Page, posts: Posts) -> None:
+    open_shop(lab, page, script=LEAD)
+    wait_for(page, posts.told)
+    settled(lab, page)
+    wait_for(page, lambda: lab.wait_for_server("Lead"))
+    assert [event["event_id"] for event in posts.events] == ["lead-1"]
+
+
 def test_customer_data_of_a_call_goes_before_that_of_init(lab: Lab, page: Page, posts: Posts) -> None:
     page.goto(lab.page("/", head=init_with_customer_data(lab)))
     loaded(page)

@@ -16,7 +16,7 @@ const adapters = readdirSync(new URL('snippet/consent', FOLDER)).map((name) => `
 export const BUDGET = {
   'c.js': 3072,
   'address.js': 750,
-  'after.js': 1600,
+  'after.js': 1850,
   'consent.js': 850,
   'ga4.js': 1600,
   'debug.js': 450,

@@ -2,6 +2,7 @@
 // alone. Whatever has to work when the page ends early stands in the core.
 
 import { giveIds } from './automatic.js';
+import { takeOver } from './earlier.js';
 import { insure } from './insurance.js';
 import { watchPolicy } from './policy.js';
 import { restore } from './restore.js';
@@ -21,7 +22,7 @@ const part = (name, use) => import(new URL(`${name}.js`, import.meta.url).href).
 
 /** Each by itself: what one of them lacks in this browser must not stop the others. @param {Core} core */
 export default (core) => {
-  for (const begin of [giveIds, insure, watchPolicy, restore, retry, addParts])
+  for (const begin of [giveIds, insure, takeOver, watchPolicy, restore, retry, addParts])
     try {
       begin(core);
     } catch {}

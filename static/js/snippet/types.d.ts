@@ -98,7 +98,7 @@ export interface Core {
   /** Meta's script could not be loaded. */
   fail: () => void;
   /** A request of the Pixel has left. */
-  follow: (transport: Transport, address: string, body?: unknown) => unknown;
+  follow: (transport: Transport, address: string, body?: unknown) => ((what: string) => unknown) | undefined;
   find: (id: unknown, name: unknown, pixel?: string | null) => Tracked | undefined;
   gate: Gate;
   /** Goes on where the gate is open. */
