@@ -361,19 +361,22 @@ class Story:
 
     def unaltered(self) -> Iterator[Violation]:
         for key, arrivals in sorted(self.arrivals.items()):
+            posts = [
+                (post, event, self._answered_ms(post) + self.skew_ms) for post, event in self.posted[key]
+            ]
             for arrival in arrivals:
                 params = arrival["params"]
-                if not any(
-                    _same(params, *posted, self._answered_ms(posted[0])) for posted in self.posted[key]
-                ):
-                    yield _broken("I6", key, f"arrived altered: {msgspec.json.encode(params).decode()}")
+                if not any(_same(params, *posted) for posted in posts):
+                    times = [(post["at_ms"], latest_ms) for post, _, latest_ms in posts]
+                    what = f"arrived altered: {msgspec.json.encode(params).decode()}; may be of {times}"
+                    yield _broken("I6", key, what)
 
     def _answered_ms(self, post: Json) -> int:
         answer = self.answers.get(post["post"])
         return int(answer["at_ms"]) if answer else int(post["at_ms"]) + 60_000
 
 
-def _same(params: Json, post: Json, event: Json, answered_ms: int) -> bool:
+def _same(params: Json, post: Json, event: Json, latest_ms: int) -> bool:
     """Whether what arrived is what this post, computed anew from its input, asks for."""
     user_data = dict(params["user_data"])
     user_data.pop("client_ip_address", None)  # the relay's own observation
@@ -382,7 +385,7 @@ def _same(params: Json, post: Json, event: Json, answered_ms: int) -> bool:
         {name: value for name, value in params.items() if name not in ("user_data", "event_time")}
         == _expected(event)
         and user_data == _expected_user_data(event, post["user_agent"])
-        and happened_ms - CLOCK_MS <= params["event_time"] * 1_000 <= answered_ms - event["age_ms"]
+        and happened_ms - CLOCK_MS <= params["event_time"] * 1_000 <= latest_ms - event["age_ms"]
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from e2e.checker import Json, main
+from e2e.checker import SKEW_MS, Json, check, main
 from e2e.rig import ORIGIN
 from e2e.story import Logs, play
 from relay.delivery import batch, courier, graph
@@ -371,6 +371,29 @@ def test_each_slip_in_a_log_is_found(sound: Logs, slip: Callable[[Logs], object]
     logs = copy.deepcopy(sound)
     slip(logs)
     assert invariant in logs.invariants()
+
+
+@pytest.mark.parametrize(
+    ("after_its_answer_ms", "many_machines", "invariants"),
+    [(SKEW_MS, True, set()), (SKEW_MS + 1, True, {"I6"}), (1, False, {"I6"})],
+)
+def test_an_event_is_no_later_than_its_answer_but_by_what_the_clocks_of_machines_differ(
+    sound: Logs, after_its_answer_ms: int, many_machines: bool, invariants: set[str]
+) -> None:
+    logs = copy.deepcopy(sound)
+    number = next(
+        line["post"]
+        for line in logs.generator
+        if line["do"] == "post" and line["events"][0]["event_id"] == "e5-0"
+    )
+    answer = next(line for line in logs.generator if line["do"] == "answer" and line["post"] == number)
+    latest_ms = answer["at_ms"] // 1_000 * 1_000
+    for event in logs.twin["server"]:
+        if event["event_id"] in ("e5-0", "e5-1"):
+            event["params"]["event_time"] = latest_ms // 1_000
+    answer["at_ms"] = latest_ms - after_its_answer_ms
+    found = check(logs.generator, logs.ledger, logs.twin, spilled=many_machines)
+    assert {violation.invariant for violation in found} == invariants
 
 
 def test_the_program_reads_three_files_and_fails_where_something_is_wrong(
