@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.sandbox.browser import USER_AGENT
 from relay.settings import Alerts, Delivery, Pixel, Server, Settings, Site, StoreSettings
+from relay.tag import STUB
 from relay.twin.app import create_twin
 from relay.web.app import create_app
 from relay.web.signin import make_sign_in_link
@@ -294,8 +295,8 @@ class Lab:
 
     def snippet(self, attributes: str = "") -> str:
         return (
-            "<script>window.counterfoil=window.counterfoil||function(){(counterfoil.q=counterfoil.q||[]).push(arguments)}"
-            f'</script><script async src="{self.relay_url}/c.js" data-site="{SITE}" {attributes}></script>'
+            f"<script>{STUB}</script>"
+            f'<script async src="{self.relay_url}/c.js" data-site="{SITE}" {attributes}></script>'
         )
 
     def receipt(self, event_id: str) -> Json:

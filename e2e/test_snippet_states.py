@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import CDPSession, Page
 
 from e2e.lab import PIXEL, POLL_MS, Lab, Posts, wait_for
+from relay.tag import STUB
 
 LEAD = "counterfoil('track','Lead',{},{eventID:'lead-1'})"
 
@@ -329,6 +330,36 @@ def test_an_event_that_meta_s_script_sent_before_the_snippet_came_gets_its_count
     wait_for(page, lambda: posts.told("order-1"))
     assert posts.told("order-1")[-1] == "sent/timing+reach"
     assert lab.half("server", "PageView") == []
+
+
+def test_the_stub_gives_the_base_code_s_events_ids_so_that_a_late_snippet_still_pairs_them(
+    lab: Lab, page: Page, posts: Posts
+) -> None:
+    own = f"fbq('trackSingle','{PIXEL}','Search',{{search_string:'a'}},{{event_id:'own-1'}});fbq('trackCustom','Own')"
+    base = lab.base_code().replace("fbq(`track`", f"{own};fbq(`track`")
+    page.goto(lab.page("/", head=f"<script>{STUB}</script>{base}"))
+    names = ("PageView", "Search", "Own")
+    wait_for(page, lambda: all(lab.half("browser", name) for name in names))
+    loaded(page)
+    come_late(lab, page)
+    for name in names:
+        (server,) = lab.wait_for_server(name)
+        (browser,) = lab.half("browser", name)
+        assert server["event_id"] == browser["event_id"]
+        assert browser["sequence"] < server["sequence"]
+        assert lab.counted(name) == dict.fromkeys(lab.counted(name), 1)
+    assert lab.half("browser", "Search")[0]["event_id"] == "own-1"
+
+
+def test_the_stub_leaves_a_page_without_the_snippet_as_it_was(lab: Lab, page: Page) -> None:
+    """A blocked relay: Meta's script does all that it would have done."""
+    page.goto(lab.page("/", head=f"<script>{STUB};{STUB}</script>{lab.base_code()}"))
+    loaded(page)
+    page.evaluate("fbq('track','Lead'); counterfoil('track','Contact')")
+    wait_for(page, lambda: lab.half("browser", "PageView") and lab.half("browser", "Lead"))
+    assert len(lab.half("browser", "PageView")) == 1
+    assert lab.half("browser", "Contact") == []
+    assert page.evaluate("Object.getOwnPropertyDescriptor(window,'fbq').get") is None
 
 
 def test_an_event_that_the_snippet_saw_is_not_taken_a_second_time(lab: Lab, page: Page, posts: Posts) -> None:

@@ -12,9 +12,21 @@ import msgspec
 
 from relay.settings import AddressHosts, Site
 
-# Calls made before the script has loaded wait in `counterfoil.q`; the script takes them over.
+# What stands in the page itself, because it has to be there before either script. Calls made before ours has loaded
+# wait in `counterfoil.q`. And what the base code queues for Meta's script gets an id, so that a copy of that script
+# which the browser had at hand, and which is done before ours comes, sends nothing that could not be paired afterwards.
 STUB: Final = (
-    "window.counterfoil=window.counterfoil||function(){(counterfoil.q=counterfoil.q||[]).push(arguments)}"
+    "!function(w){if(w.counterfoil)return;"
+    "var c=w.counterfoil=function(){(c.q=c.q||[]).push(arguments)};"
+    "function id(a){var m=/^track(Single)?(Custom)?$/.exec(a[0]),i=m&&m[1]?4:3,o;if(!m)return a;"
+    "a=[].slice.call(a);o=a[i]||{};"
+    "a[i]=Object.assign({eventID:o.event_id||(crypto.randomUUID?crypto.randomUUID():Math.random()+'-'+Date.now())},o);"
+    "return a}"
+    "function take(f){var q=f.queue||[],i=0;for(;i<q.length;i++)q[i]=id(q[i]);"
+    "q.push=function(a){return q[q.length]=id(a)}}"
+    "if(w.fbq)take(w.fbq);else Object.defineProperty(w,'fbq',{configurable:!0,"
+    "set:function(f){delete w.fbq;w.fbq=f;Promise.resolve(f).then(take)}})"
+    "}(window)"
 )
 META_SCRIPTS: Final = "https://connect.facebook.net"
 META_PIXEL: Final = "https://www.facebook.com"

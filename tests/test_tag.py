@@ -1,15 +1,29 @@
 """What a shop puts into its pages."""
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from relay.settings import Pixel, Site
-from relay.tag import integrity, policy_line, script_tag, site_tag
+from relay.tag import STUB, integrity, policy_line, script_tag, site_tag
 
 
 def test_the_tag_loads_the_snippet_from_the_relay_and_names_the_site() -> None:
     tag = script_tag("https://relay.shop.example", "demo-shop")
     assert tag == '<script async src="https://relay.shop.example/c.js" data-site="demo-shop"></script>'
+
+
+@pytest.mark.parametrize(
+    "place", ["wordpress/counterfoil/counterfoil.php", "python/counterfoil_shop/__init__.py"]
+)
+def test_the_integrations_have_the_stub_of_the_tag(place: str) -> None:
+    source = (Path(__file__).parent.parent / "integrations" / place).read_text()
+    written = re.sub(r'"\n\s+"', "", source).replace(
+        "\\$", "$"
+    )  # Python's lines joined, PHP's dollar as it is
+    assert STUB in written
 
 
 def test_the_tag_asks_for_consent_where_the_site_does() -> None:

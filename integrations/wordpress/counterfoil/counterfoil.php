@@ -11,7 +11,7 @@
 
 defined('ABSPATH') || exit;
 
-const COUNTERFOIL_STUB = 'window.counterfoil=window.counterfoil||function(){(counterfoil.q=counterfoil.q||[]).push(arguments)}';
+const COUNTERFOIL_STUB = "!function(w){if(w.counterfoil)return;var c=w.counterfoil=function(){(c.q=c.q||[]).push(arguments)};function id(a){var m=/^track(Single)?(Custom)?\$/.exec(a[0]),i=m&&m[1]?4:3,o;if(!m)return a;a=[].slice.call(a);o=a[i]||{};a[i]=Object.assign({eventID:o.event_id||(crypto.randomUUID?crypto.randomUUID():Math.random()+'-'+Date.now())},o);return a}function take(f){var q=f.queue||[],i=0;for(;i<q.length;i++)q[i]=id(q[i]);q.push=function(a){return q[q.length]=id(a)}}if(w.fbq)take(w.fbq);else Object.defineProperty(w,'fbq',{configurable:!0,set:function(f){delete w.fbq;w.fbq=f;Promise.resolve(f).then(take)}})}(window)";
 const COUNTERFOIL_TIMEOUT_SECONDS = 10;
 // After no answer, 429 or 5xx: about seven hours in all; Meta takes an event for seven days.
 const COUNTERFOIL_RETRY_SECONDS = [60, 300, 1800, 7200, 14400];
