@@ -26,7 +26,7 @@ from relay.event.outcome import BrowserState, Fate, FateReason, Transport
 from relay.event.records import BrowserLeg, OutboxEvent
 from relay.loading import load_settings
 from relay.store.sqlite import SqliteStore
-from relay.tag import PINNED, integrity
+from relay.tag import PINNED, STUB, integrity
 from tests.ports import free_port
 
 CONFIG = """
@@ -220,7 +220,7 @@ def test_snippet_prints_the_tag_the_stub_and_the_policy(folder: Path) -> None:
         r'<script async src="http://127\.0\.0\.1:\d+/c\.js" data-site="demo-shop" data-radar="0.1"></script>',
         said,
     )
-    assert "window.counterfoil=window.counterfoil||function()" in said
+    assert f"<script>{STUB}</script>" in said
     assert "script-src http://127.0.0.1:" in said
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 TOKEN = "EAABcanary0123456789"
 ACCESS = PixelAccess("1234567890", TOKEN, "v26.0")
-QUICK = Delivery(connect_timeout_seconds=0.5, read_timeout_seconds=0.1)
+QUICK = Delivery(connect_timeout_seconds=0.5, read_timeout_seconds=0.5)
 RECEIPT = b'{"events_received":1,"messages":[],"fbtrace_id":"A1"}'
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

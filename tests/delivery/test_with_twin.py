@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from math import log2
 
 import httpx
@@ -47,17 +48,29 @@ def calls() -> list[httpx.Request]:
     return []
 
 
-@pytest.fixture
-async def graph(twin: MetaTwin, calls: list[httpx.Request]) -> AsyncIterator[Graph]:
-    """The door to the twin; every call through it is kept in `calls`. Its read time-out is short."""
+@asynccontextmanager
+async def door(twin: MetaTwin, calls: list[httpx.Request], delivery: Delivery) -> AsyncIterator[Graph]:
+    """To the twin; every call through it is kept in `calls`."""
 
     async def keep(request: httpx.Request) -> None:
         calls.append(request)
 
-    delivery = Delivery(read_timeout_seconds=0.5)
     opened = Graph(httpx.AsyncClient(event_hooks={"request": [keep]}), twin.url, delivery)
     yield opened
     await opened.aclose()
+
+
+@pytest.fixture
+async def graph(twin: MetaTwin, calls: list[httpx.Request]) -> AsyncIterator[Graph]:
+    async with door(twin, calls, Delivery()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def impatient(twin: MetaTwin, calls: list[httpx.Request]) -> AsyncIterator[Graph]:
+    """For answers that never come: an end that is not far, and far enough for one that does."""
+    async with door(twin, calls, Delivery(read_timeout_seconds=2)) as opened:
+        yield opened
 
 
 PIXELS = {**access(PIXEL), **access(OTHER_PIXEL, token=OTHER_TOKEN)}
@@ -155,11 +168,11 @@ async def test_a_throttle_is_honoured_to_the_second(
 
 @pytest.mark.parametrize("fault", ["accept_then_timeout", "accept_then_reset", "partial_json"])
 async def test_a_send_that_was_taken_without_an_answer_is_the_only_one_that_can_arrive_twice_and_is_counted(
-    store: SqliteStore, clock: Clock, twin: MetaTwin, graph: Graph, fault: str
+    store: SqliteStore, clock: Clock, twin: MetaTwin, impatient: Graph, fault: str
 ) -> None:
     twin.fault(fault)
     await store.admit([purchase("e1", clock)])
-    courier = courier_for(store, graph, clock, pixels=PIXELS)
+    courier = courier_for(store, impatient, clock, pixels=PIXELS)
     async with running(courier):
         assert (await attempts_ended(store, "e1")).ambiguous == 1
         clock.pass_seconds(6)
@@ -206,14 +219,14 @@ async def test_after_any_passing_trouble_meta_has_the_event_once(
     store: SqliteStore,
     clock: Clock,
     twin: MetaTwin,
-    graph: Graph,
+    impatient: Graph,
     fault: str,
     fields: dict[str, int],
     outcome: AttemptOutcome,
 ) -> None:
     twin.fault(fault, **fields)
     await store.admit([purchase("e1", clock)])
-    courier = courier_for(store, graph, clock, pixels=PIXELS)
+    courier = courier_for(store, impatient, clock, pixels=PIXELS)
     async with running(courier):
         assert (await attempts_ended(store, "e1")).attempts[0].outcome is outcome
         clock.pass_seconds(6)
