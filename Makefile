@@ -93,7 +93,7 @@ bench: dev  ## the measured claims, as ratios in one run
 screenshots: browser  ## the pictures of the documentation
 	$(BIN)/python -m e2e.screenshots
 
-soak: dev  ## each fault, a million held rows, ten minutes of load with faults, 200 kills: nothing lost
+soak: dev  ## each fault, a million queued events, ten minutes of load with faults, 200 kills: nothing lost
 	$(BIN)/python -m bench.faults
 	$(BIN)/python -m bench.backlog
 	$(BIN)/python -m bench.soak

@@ -18,8 +18,6 @@ from functools import partial
 from statistics import median
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
 from bench.load import Measured, generate, generating
 from bench.posts import load, turn
 from bench.processes import OTHER_SITE, Process, bare, graph, relay
@@ -28,20 +26,20 @@ from bench.table import Row, print_table
 GOOD: Final = 16  # connections of the good client
 GOOD_PACE: Final = 100.0  # its posts a second
 SLOW: Final = 500
-FLOODING: Final = 16
+FLOODS: Final = (16, 500)  # connections; the relay lets a few hundred wait for their 429, and no more
 BUDGET: Final = 12_000  # events a minute that a site may post; it starts anew with each relay
 EVENTS_MAX: Final = 20  # of one post
-PACE: Final = 1_000.0
 ALONE: Final = "nobody"
 HEAD_BYTES: Final = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BODY_TO_COME: Final = HEAD_BYTES + b"content-length: 1000\r\n\r\n"
 
-# What each connection sends at once, and then every second.
-HOSTILE: Final[dict[str, tuple[bytes, bytes]]] = {
-    f"{SLOW} silent connections": (b"", b""),
-    f"{SLOW} heads, a byte a second": (HEAD_BYTES, b"x"),
-    f"{SLOW} heads, then silence": (HEAD_BYTES, b""),
-    f"{SLOW} bodies, a byte a second": (BODY_TO_COME, b"x"),
+# What each connection sends at once, then every second; and the seconds between one's beginning and the next one's.
+HOSTILE: Final[dict[str, tuple[bytes, bytes, float]]] = {
+    f"{SLOW} silent connections": (b"", b"", 0),
+    f"{SLOW} heads, a byte a second": (HEAD_BYTES, b"x", 0),
+    f"{SLOW} heads, then silence": (HEAD_BYTES, b"", 0),
+    f"{SLOW} bodies, a byte a second": (BODY_TO_COME, b"x", 0),
+    f"{SLOW} bodies, begun one by one": (BODY_TO_COME, b"x", 0.016),
 }
 
 
@@ -63,8 +61,8 @@ def _rows(requests: int, rounds: int) -> Iterator[Row]:
                 with beside():
                     found.good[name].append(_good(process, requests, name))
             _use_up_budget(process)
-            for pace in (PACE, None):
-                _flood(process, other, requests, pace, found)
+            for connections in FLOODS:
+                _flood(process, other, requests, connections, found)
             memory_mib = process.memory_mib()
     yield from _told(found)
     yield Row("attack", "after all of it", "memory MiB", memory_mib)
@@ -80,25 +78,20 @@ def _good(process: Process, requests: int, prefix: str) -> Measured:
 
 
 def _use_up_budget(process: Process) -> None:
-    full = load(process.port, BUDGET // EVENTS_MAX, FLOODING, "full", site=OTHER_SITE, events=EVENTS_MAX)
-    generate(full)
+    generate(load(process.port, BUDGET // EVENTS_MAX, GOOD, "full", site=OTHER_SITE, events=EVENTS_MAX))
 
 
-def _flood(process: Process, other: Process, requests: int, pace: float | None, found: Found) -> None:
-    """The flood at the relay, then as many posts a second at the other server."""
-    name = _flood_name(pace)
+def _flood(process: Process, other: Process, requests: int, connections: int, found: Found) -> None:
+    """The flood at the relay, as fast as it is answered, then as many posts a second at the other server."""
+    name, pace = f"flood, {connections} connections", None
     for server, case in ((process, name), (other, _control(name))):
-        posts = load(server.port, 10_000_000, FLOODING, "flood", site=OTHER_SITE)
-        with generating(replace(posts, per_second=pace)) as ended:
+        posts = load(server.port, 10_000_000, connections, "flood", site=OTHER_SITE, per_second=pace)
+        with generating(posts) as ended:
             found.good[case].append(_good(process, requests, case))
             flood = ended()
         refused = flood.statuses.get(429, 0) / sum(flood.statuses.values())
         found.floods[case].append(Flood(flood.per_second, refused))
         pace = flood.per_second
-
-
-def _flood_name(pace: float | None) -> str:
-    return f"flood, {pace:,.0f} posts/s" if pace else "flood, as fast as answered"
 
 
 def _control(name: str) -> str:
@@ -119,10 +112,10 @@ def _told(found: Found) -> Iterator[Row]:
 
 
 @contextlib.contextmanager
-def _slow(port: int, first: bytes, drip: bytes) -> Iterator[None]:
+def _slow(port: int, first: bytes, drip: bytes, apart_seconds: float) -> Iterator[None]:
     """As many hostile connections all the while: one that the relay has ended is opened again."""
     stop = threading.Event()
-    thread = threading.Thread(target=_keep_open, args=(port, first, drip, stop))
+    thread = threading.Thread(target=_keep_open, args=(port, first, drip, apart_seconds, stop))
     thread.start()
     try:
         yield
@@ -131,8 +124,10 @@ def _slow(port: int, first: bytes, drip: bytes) -> Iterator[None]:
         thread.join()
 
 
-def _keep_open(port: int, first: bytes, drip: bytes, stop: threading.Event) -> None:
-    opened = [_connect(port, first) for _ in range(SLOW)]
+def _keep_open(port: int, first: bytes, drip: bytes, apart_seconds: float, stop: threading.Event) -> None:
+    opened: list[socket.socket | None] = []
+    while len(opened) < SLOW and not stop.wait(apart_seconds):
+        opened.append(_connect(port, first))
     while not stop.wait(1):
         for place, each in enumerate(opened):
             if each is None or not _goes_on(each, drip):
