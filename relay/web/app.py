@@ -95,7 +95,12 @@ def create_app(
     app.state.conversion_keys = conversion_keys(settings, environ)
     app.state.recent_messages = deque[MappedMessage](maxlen=RECENT_MAX)
     app.state.write_keys = write_keys(settings, environ)
-    app.state.rates = Rates(settings.limits, len(settings.site), lambda: steady_ms() / 1_000)
+    app.state.rates = Rates(
+        settings.limits,
+        len(settings.site),
+        lambda: steady_ms() / 1_000,
+        held_back_max=settings.server.connections_max // 2,
+    )
     app.state.loads = LoadLog(settings.site)
     app.state.feed = Feed()
     app.state.metrics = metrics

@@ -28,7 +28,7 @@ IPV6_PREFIX: Final = 64  # what one household or one server has to itself
 # Failures per minute, hour and day grow more slowly than time: whoever goes on trying waits longer and longer.
 HOURLY: Final = 4
 DAILY: Final = 10
-HELD_BACK_MAX: Final = 200  # answers at once; a tenth of the connections that may be open
+HELD_BACK_STEP: Final = 100  # that many who wait double the wait of the next, as many again add as much
 
 
 class Limited(Exception):
@@ -125,11 +125,14 @@ class Rates:
         sites: int,
         now_seconds: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        held_back_max: int = 1_000,
     ) -> None:
+        """`held_back_max`: who waits for a 429 has a connection that others may need."""
         self._now_seconds = now_seconds
         self._delay_seconds = limits.answer_delay_ms / 1_000
         self._sleep = sleep
-        self._held_back = 0
+        self._held_back, self._held_back_max = 0, held_back_max
         self.addresses = Budget(
             RateReason.ADDRESS,
             [RateLimitItemPerMinute(limits.address_posts_per_minute)],
@@ -164,13 +167,14 @@ class Rates:
     async def hold_back(self) -> None:
         """Let a sender that is over its budget wait: the next of its connection comes after the answer.
 
-        Only so many at once: those who wait have connections that others may need.
+        The more wait, the longer: a flood on many connections comes no faster than one on a few.
         """
-        if self._held_back >= HELD_BACK_MAX:
+        if self._held_back >= self._held_back_max:
             return
+        seconds = self._delay_seconds * (1 + self._held_back / HELD_BACK_STEP)
         self._held_back += 1
         try:
-            await self._sleep(self._delay_seconds)
+            await self._sleep(seconds)
         finally:
             self._held_back -= 1
 

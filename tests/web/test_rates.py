@@ -14,7 +14,7 @@ from relay.event.outcome import RateReason
 from relay.event.records import RequestFacts
 from relay.settings import Limits, Server, Settings
 from relay.store.protocol import Filters
-from relay.web.rates import HELD_BACK_MAX, Budget, Limited, Rates, Windows, asker
+from relay.web.rates import Budget, Limited, Rates, Windows, asker
 from relay.web.signin import SignIn
 from tests.event.malformed import SITE_KEY, good_event
 from tests.web.lab import OTHER_SITE, Relay, lab_settings, open_relay
@@ -230,16 +230,16 @@ async def test_who_is_over_a_budget_waits_for_the_answer_and_only_so_many_at_onc
         asked.append(seconds)
         await go_on.wait()
 
-    rates = Rates(Limits(answer_delay_ms=500), 1, Seconds(), sleep)
+    rates = Rates(Limits(answer_delay_ms=500), 1, Seconds(), sleep, held_back_max=201)
     over = Limited(RateReason.ADDRESS, 7)
-    waiting = [asyncio.create_task(rates.answer(over)) for _ in range(HELD_BACK_MAX)]
+    waiting = [asyncio.create_task(rates.answer(over)) for _ in range(201)]
     await asyncio.sleep(0)
-    assert asked == [0.5] * HELD_BACK_MAX
+    assert (asked[0], asked[100], asked[200]) == (0.5, 1.0, 1.5), "the more wait, the longer"
     assert (await rates.answer(over)).status_code == 429, "one more would take a connection from others"
     go_on.set()
     assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {429}
     await rates.answer(over)
-    assert len(asked) == HELD_BACK_MAX + 1, "those who have been answered make room"
+    assert asked[201:] == [0.5], "those who have been answered make room"
 
 
 def test_the_memory_of_the_limiter_is_bounded() -> None:
