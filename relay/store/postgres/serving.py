@@ -197,6 +197,9 @@ class ServingStore(PostgresStore):
             after = kept[-1].row_id
 
     async def _admit_again(self, spill: Spill, kept: Sequence[Kept]) -> None:
-        await self._commit([Post(each.events, again=True) for each in kept])
+        """Behind what the writer has in hand: the first writing of one of them may still be under way there, and would
+        count as a duplicate if it came second."""
+        posts = (Post(each.events, again=True) for each in kept)
+        await asyncio.gather(*(self._writer.write(post) for post in posts))
         await spill.forget([each.row_id for each in kept])
         log.info("store_took_over", posts=len(kept), left=spill.waiting)

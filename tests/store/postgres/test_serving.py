@@ -114,6 +114,34 @@ async def test_a_database_that_does_not_answer_in_time_counts_as_away(proxy: Pro
     await store.close()
 
 
+async def test_a_post_is_taken_over_behind_its_own_first_commit(
+    proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit that took too long comes through after all; were it the second one, it would be a duplicate."""
+    go_on = asyncio.Event()
+    slow = iter([go_on])
+    admit_now = admit.admit
+
+    async def slowly(*given: Any) -> Any:
+        for first in slow:
+            await first.wait()
+        return await admit_now(*given)
+
+    store = await start(proxy, tmp_path)
+    await until(lambda: not store.is_away)
+    monkeypatch.setattr(admit, "admit", slowly)
+    assert await store.admit([event()]) == [Admission.ACCEPTED]
+    assert store.spilled() == 1
+    await until(lambda: not store.is_away)
+    await asyncio.sleep(0.1)  # in which the file would have been taken over by another connection
+    go_on.set()
+    await until(lambda: store.spilled() == 0)
+    await store.close()  # with all that it has in hand
+    async with await PostgresStore.open(proxy.url) as again:
+        totals = await again.totals()
+    assert (totals.waiting, totals.duplicates) == (1, 0)
+
+
 async def test_a_commit_whose_answer_is_lost_is_done_once(proxy: Proxy, tmp_path: Path) -> None:
     store = await PostgresStore.open(proxy.url)
     await store.admit([event("first")])  # its day is made, its statements are prepared
