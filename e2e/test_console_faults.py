@@ -84,7 +84,8 @@ def test_an_origin_that_is_not_allowed(lab: Lab, page: Page) -> None:
 
 
 def test_a_policy_that_blocks_the_relay(lab: Lab, page: Page) -> None:
-    visit(lab, page, buy("order-1"), **{"content-security-policy": f"connect-src {lab.meta_url}"})
+    with page.expect_response("**/policy.js*"):  # it says so once the page has loaded
+        visit(lab, page, buy("order-1"), **{"content-security-policy": f"connect-src {lab.meta_url}"})
     Owner(lab, page).finds(
         "A page's security policy keeps its posts in",
         fix="Add the relay to connect-src",

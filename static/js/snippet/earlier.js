@@ -10,13 +10,19 @@ const parsed = (text) => {
   }
 };
 
-/** @param {Pick<import('./types.js').Core, 'begin' | 'find' | 'follow'>} core */
-export const takeOver = ({ begin, find, follow }) => {
+/**
+ * What left later the core has seen, and what it did not begin is another sender's. So is a request that does not say
+ * when Meta's script started (`it`), as those that plugins write themselves.
+ * @param {Pick<import('./types.js').Core, 'begin' | 'data' | 'find' | 'follow'>} core
+ */
+export const takeOver = ({ begin, data, find, follow }) => {
+  const src = [...document.scripts].find(({ dataset }) => dataset === data)?.src;
+  const [script] = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByName(src || ''));
   for (const { name, startTime } of performance.getEntriesByType('resource')) {
     const [, query] = /\/tr\/?\?(.+)/.exec(name) || [];
     const params = new URLSearchParams(query);
-    const [id, ev, eid] = ['id', 'ev', 'eid'].map((key) => params.get(key));
-    if (!id || !ev || !eid || find(eid, ev, id)) continue;
+    const [id, ev, eid, it] = ['id', 'ev', 'eid', 'it'].map((key) => params.get(key));
+    if (!(startTime < script?.responseEnd) || !id || !ev || !eid || !it || find(eid, ev, id)) continue;
     /** @type {Record<string, unknown>} */
     const custom = {};
     for (const [key, value] of params) if (/^cd\[/.test(key)) custom[key.slice(3, -1)] = parsed(value);
