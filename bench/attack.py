@@ -26,7 +26,7 @@ from bench.table import Row, print_table
 GOOD: Final = 16  # connections of the good client
 GOOD_PACE: Final = 100.0  # its posts a second
 SLOW: Final = 500
-FLOODS: Final = (16, 500)  # connections; the relay lets a few hundred wait for their 429, and no more
+FLOODS: Final = (16, 500)  # connections; the relay lets up to half of `connections_max` wait for their 429
 BUDGET: Final = 12_000  # events a minute that a site may post; it starts anew with each relay
 EVENTS_MAX: Final = 20  # of one post
 ALONE: Final = "nobody"
