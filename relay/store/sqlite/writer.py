@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, groupby
 from typing import Any, Final, TypeVar
 
@@ -65,7 +64,7 @@ class Writer:
 
     async def share(self, unit: SharedUnit[S, T], thing: S) -> T:
         """The same for `unit(connection, [thing])`; posts that wait behind each other share one call of the unit."""
-        return await self._put(partial(_only, unit, thing), shared=(unit, thing))
+        return await self._put(lambda connection: unit(connection, [thing])[0], shared=(unit, thing))
 
     async def alone(self, unit: Unit[T]) -> T:
         """Run what cannot be part of a transaction, while no other write is under way; those behind it wait."""
@@ -133,9 +132,8 @@ class Writer:
         """One outcome for each; they share a call of their unit, unless one of them is a reason for it to fail."""
         if len(run) > 1 and run[0].shared is not None:
             unit = run[0].shared[0]
-            outcomes: Sequence[Any] | _Failed = self._run_unit(
-                partial(_all, unit, [each.shared[1] for each in run if each.shared])
-            )
+            things = [each.shared[1] for each in run if each.shared]
+            outcomes: Sequence[Any] | _Failed = self._run_unit(lambda connection: unit(connection, things))
             if not isinstance(outcomes, _Failed):
                 return outcomes
         return [self._run_unit(waiting.unit) for waiting in run]
@@ -157,14 +155,6 @@ def _neighbours(group: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
     """Those that stand next to each other and share their unit; each of the others by itself."""
     for _, run in groupby(group, key=lambda waiting: waiting.shared[0] if waiting.shared else waiting):
         yield list(run)
-
-
-def _only(unit: SharedUnit[S, T], thing: S, connection: sqlite3.Connection) -> T:
-    return unit(connection, [thing])[0]
-
-
-def _all(unit: SharedUnit[S, T], things: Sequence[S], connection: sqlite3.Connection) -> Sequence[T]:
-    return unit(connection, things)
 
 
 def _failed(error: Exception) -> _Failed:

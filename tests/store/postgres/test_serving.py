@@ -133,7 +133,7 @@ async def test_a_post_is_taken_over_behind_its_own_first_commit(
     assert await store.admit([event()]) == [Admission.ACCEPTED]
     assert store.spilled() == 1
     await until(lambda: not store.is_away)
-    await asyncio.sleep(0.1)  # in which the file would have been taken over by another connection
+    await until(lambda: store._writer.waiting == 1)  # what the file holds stands behind the first commit
     go_on.set()
     await until(lambda: store.spilled() == 0)
     await store.close()  # with all that it has in hand
