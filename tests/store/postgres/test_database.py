@@ -1,6 +1,10 @@
 """The connections: what a session of the store asks of the server."""
 
+import pytest
+
 from relay.store.postgres.database import Connection, Database
+
+pytestmark = pytest.mark.anyio
 
 
 async def test_no_question_is_compiled_first(database: str) -> None:
