@@ -6,6 +6,7 @@ Stopping cancels no round: it cuts the round's call, and the round settles that 
 
 import asyncio
 import contextlib
+import math
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -78,6 +79,7 @@ class Courier:
         self._resting: dict[str, int] = {}  # pixel → when it may be called again
         self._failures: dict[str, int] = {}  # pixel → calls that failed on end; then it is probed
         self._wake = asyncio.Event()
+        self.sleeps_until_ms: float = math.inf  # by the wall clock; while it is awake, everything is sooner
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._running = False
@@ -88,9 +90,13 @@ class Courier:
         access = self._pixels.get(pixel)
         return None if access is None else access.token
 
-    def wake(self) -> None:
-        """Look again now: something was admitted, replayed or let go."""
-        self._wake.set()
+    def wake(self, due_ms: int = 0) -> None:
+        """Look again: something was replayed or let go, or was admitted that is due at `due_ms`.
+
+        What is due later than the courier sleeps is found then: a look costs queries, and most events are held.
+        """
+        if due_ms < self.sleeps_until_ms:
+            self._wake.set()
 
     async def run(self) -> None:
         """Deliver until `stop`. Cancelled, it cuts the calls under way and sees them settled first."""
@@ -213,8 +219,12 @@ class Courier:
 
     async def _sleep(self, due_ms: int | None) -> None:
         nearest_ms = min([*self._resting.values(), *(() if due_ms is None else (due_ms,))], default=None)
-        wait_ms = self._look_ms if nearest_ms is None else nearest_ms - self._clock_ms()
-        await _wait(self._wake, min(max(wait_ms, SLEEP_MIN_MS), self._look_ms))
+        now_ms = self._clock_ms()
+        wait_ms = self._look_ms if nearest_ms is None else nearest_ms - now_ms
+        wait_ms = min(max(wait_ms, SLEEP_MIN_MS), self._look_ms)
+        self.sleeps_until_ms = now_ms + wait_ms
+        await _wait(self._wake, wait_ms)
+        self.sleeps_until_ms = math.inf
 
     def _begin(self, lease: Lease, now_ms: int) -> None:
         current = Round(

@@ -207,8 +207,15 @@ async def admit_rows(request: Request, rows: Sequence[tuple[OutboxEvent, ...]]) 
     store: Store = request.app.state.store
     metrics: Metrics = request.app.state.metrics
     settings: Settings = request.app.state.settings
-    admissions = await store.admit([event for fanned_out in rows for event in fanned_out])
-    wake(request)
+    events = [event for fanned_out in rows for event in fanned_out]
+    admissions = await store.admit(events)
+    due_ms = [
+        due
+        for event, done in zip(events, admissions, strict=True)
+        if (due := _due_ms(event, done)) is not None
+    ]
+    if due_ms:
+        wake(request, min(due_ms))
     for fanned_out, admission in zip(rows, best_of(rows, admissions), strict=True):
         event = fanned_out[0]
         metrics.admitted(event, admission)
@@ -221,6 +228,13 @@ async def admit_rows(request: Request, rows: Sequence[tuple[OutboxEvent, ...]]) 
                 admission=admission.value,
             )
     return admissions
+
+
+def _due_ms(event: OutboxEvent, admission: Admission) -> int | None:
+    """When a courier has to look; one that is better known now may be due sooner than this post says."""
+    if admission is Admission.DUPLICATE:
+        return None
+    return 0 if admission is Admission.UPDATED else event.not_before_ms
 
 
 def check_event(

@@ -84,9 +84,9 @@ def lease_to_everybody(patch: Patch) -> None:
         await others[0].stop(1)
         await task
 
-    def wake_both(self: courier.Courier) -> None:
+    def wake_both(self: courier.Courier, due_ms: int = 0) -> None:
         for each in (self, *others):
-            real_wake(each)
+            real_wake(each, due_ms)
 
     patch.setattr(courier.Courier, "run", run_twice)
     patch.setattr(courier.Courier, "wake", wake_both)

@@ -99,6 +99,27 @@ async def test_an_event_admitted_while_the_courier_sleeps_goes_when_it_is_woken(
     assert meta.sent() == [["e1"]]
 
 
+async def test_the_courier_sleeps_on_where_what_was_admitted_is_due_later_than_it_wakes(
+    store: SqliteStore, clock: Clock
+) -> None:
+    await store.admit([purchase("held", clock, held_ms=20_000)])
+    courier = courier_for(store, ScriptedMeta().graph(), clock)
+
+    async def sleeps() -> bool:
+        return courier.sleeps_until_ms == clock() + 20_000
+
+    async with running(courier):
+        await until(sleeps)
+        courier.wake(clock() + 20_001)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert await sleeps()
+        courier.wake(clock() + 19_999)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not await sleeps()
+
+
 @pytest.mark.parametrize(
     "trouble",
     [error(2, 503), error(1, 400), httpx.Response(500, text="<html>"), httpx.ConnectError("refused")],
