@@ -63,14 +63,17 @@ SELECT event, fate, reason, detail, at_ms, $2 FROM fate WHERE event = ANY($1::bi
 
 REMOVE_FATES: Final = "DELETE FROM fate WHERE event = ANY($1::bigint[])"
 
-BACK_TO_QUEUE: Final = """
+# A refused batch says nothing about each of its events, and a bad token nothing about any (`BLAMELESS`).
+COUNTS_AGAINST: Final = "coalesce(attempt.outcome, '') NOT IN ('reject', 'park')"
+
+BACK_TO_QUEUE: Final = f"""
 INSERT INTO queue (event, key, pixel, site, event_name, due_ms, attempts)
 SELECT id, key, pixel, site, event_name, $2, (
     SELECT count(*) FROM attempt_event JOIN attempt ON attempt.id = attempt_event.attempt
-    WHERE attempt_event.event = event.id AND coalesce(attempt.outcome, '') NOT IN ('reject', 'park')
+    WHERE attempt_event.event = event.id AND {COUNTS_AGAINST}
 )
 FROM event WHERE id = ANY($1::bigint[])
-"""
+"""  # noqa: S608 - a constant
 
 
 class Later(NamedTuple):

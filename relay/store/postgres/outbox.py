@@ -4,7 +4,7 @@ Every write is fenced by the lease's token. Couriers on many machines claim at o
 over by the others (SKIP LOCKED), so that nobody waits and nobody takes twice.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 from uuid import uuid4
 
@@ -15,9 +15,9 @@ from relay.event.outcome import AttemptOutcome, Fate, FateReason
 from relay.event.tally import Topic, error_name
 from relay.store.postgres.counter import count
 from relay.store.postgres.database import Connection
-from relay.store.postgres.ended import end
+from relay.store.postgres.ended import COUNTS_AGAINST, end
 from relay.store.protocol import AttemptResult, Backlog, Decision, Lease, LeasedEvent
-from relay.store.rules import BLAMELESS, Counted, Ending, Held, leased_event, settled
+from relay.store.rules import Counted, Ending, Held, leased_event, settled
 
 # The oldest free row of each pixel, found by stepping from pixel to pixel through the index: one step per
 # pixel, however many rows wait behind it. The queries that begin so are made of constants only (S608).
@@ -50,12 +50,23 @@ WHERE due_ms <= $2 AND pixel NOT IN (SELECT pixel FROM closed)
 ORDER BY due_ms, pixel
 """  # noqa: S608
 
-NEXT_DUE: Final = f"""{HEADS}
+# A row of each lease, found in the same way. All rows of a lease are of one pixel, and end at once.
+LEASES: Final = """
+leased (lease, pixel, until_ms) AS (
+    (SELECT lease, pixel, lease_until_ms FROM queue WHERE lease IS NOT NULL ORDER BY lease LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM leased CROSS JOIN LATERAL (
+        SELECT lease, pixel, lease_until_ms FROM queue WHERE queue.lease > leased.lease
+        ORDER BY queue.lease LIMIT 1
+    ) AS next
+)
+"""
+
+NEXT_DUE: Final = f"""{HEADS}, {LEASES}
 SELECT min(due_ms) FROM (
     SELECT due_ms FROM head WHERE pixel NOT IN (SELECT pixel FROM closed)
     UNION ALL
-    SELECT lease_until_ms FROM queue
-    WHERE lease_until_ms IS NOT NULL AND pixel NOT IN (SELECT pixel FROM closed)
+    SELECT until_ms FROM leased WHERE pixel NOT IN (SELECT pixel FROM closed)
 ) AS moment
 """  # noqa: S608
 
@@ -68,12 +79,11 @@ SELECT min(due_ms) FROM (
 """  # noqa: S608
 
 TAKE: Final = """
-WITH due AS (
+UPDATE queue SET lease = $4, lease_until_ms = $5 WHERE event = ANY(ARRAY(
     SELECT event FROM queue WHERE lease IS NULL AND pixel = $1 AND due_ms <= $2
     ORDER BY due_ms, event LIMIT $3 FOR UPDATE SKIP LOCKED
-)
-UPDATE queue SET lease = $4, lease_until_ms = $5 FROM due WHERE queue.event = due.event
-RETURNING queue.event, queue.due_ms, queue.attempts, queue.site, queue.event_name
+))
+RETURNING event, due_ms, attempts, site, event_name
 """
 
 TAKEN_EVENTS: Final = """
@@ -82,7 +92,8 @@ SELECT event.id, event.crc, visitor.crc AS visitor_crc,
     event.event_time_ms, event.received_ms, event.server_event, event.why,
     visitor.event AS visitor, visitor.client_ip_address, visitor.client_user_agent,
     leg.state, leg.settled_ms, leg.reported_ms
-FROM event LEFT JOIN visitor ON visitor.event = event.id
+FROM event
+LEFT JOIN LATERAL (SELECT * FROM visitor WHERE visitor.event = event.id LIMIT 1) AS visitor ON true
 LEFT JOIN LATERAL (
     SELECT state, settled_ms, reported_ms FROM leg WHERE leg.event = event.id ORDER BY seq DESC LIMIT 1
 ) AS leg ON true
@@ -100,25 +111,31 @@ GROUP BY attempt_event.event
 # What a day that was dropped, or a hand, has left behind.
 FORGET_LOST: Final = "DELETE FROM queue WHERE event = ANY($1::bigint[])"
 
-FREE_EXPIRED: Final = """
+# The calls of a leased row's own lease.
+CALLS: Final = f"""
+SELECT count(*) FROM attempt_event JOIN attempt ON attempt.id = attempt_event.attempt
+WHERE attempt_event.event = queue.event AND attempt.lease = queue.lease AND {COUNTS_AGAINST}
+"""  # noqa: S608
+
+# A row is charged with the calls of its lease when it is let go: few are, and every one has its calls.
+LET_GO: Final = f"UPDATE queue SET lease = NULL, lease_until_ms = NULL, attempts = attempts + ({CALLS})"  # noqa: S608
+
+FREE_EXPIRED: Final = f"""
 WITH over AS (
     SELECT event, lease FROM queue WHERE lease_until_ms <= $1 ORDER BY event FOR UPDATE SKIP LOCKED
 )
-UPDATE queue SET lease = NULL, lease_until_ms = NULL FROM over WHERE queue.event = over.event RETURNING over.lease
-"""
+{LET_GO} FROM over WHERE queue.event = over.event RETURNING over.lease
+"""  # noqa: S608
 
-FREE_ALL: Final = "UPDATE queue SET lease = NULL, lease_until_ms = NULL WHERE lease IS NOT NULL"
+FREE_ALL: Final = f"{LET_GO} WHERE lease IS NOT NULL"
 
 # Answers only while this lease holds the events.
-HELD_BY: Final = """
-SELECT event, key, site, event_name FROM queue
-WHERE lease = $1 AND key = ANY($2::bytea[]) ORDER BY event FOR UPDATE
-"""
+HELD_BY: Final = "SELECT event, key, site, event_name FROM queue WHERE lease = $1 ORDER BY event FOR UPDATE"
 
-GIVE_BACK: Final = "UPDATE queue SET lease = NULL, lease_until_ms = NULL WHERE event = ANY($1::bigint[])"
+GIVE_BACK: Final = f"{LET_GO} WHERE event = ANY($1::bigint[])"
 
-DUE_AGAIN: Final = """
-UPDATE queue SET lease = NULL, lease_until_ms = NULL, due_ms = new.due_ms
+DUE_AGAIN: Final = f"""
+{LET_GO}, due_ms = new.due_ms
 FROM unnest($1::bigint[], $2::bigint[]) AS new (event, due_ms) WHERE queue.event = new.event
 """
 
@@ -130,18 +147,11 @@ ADD_ATTEMPT_EVENTS: Final = """
 INSERT INTO attempt_event (attempt, event) SELECT $1, event FROM unnest($2::bigint[]) AS new (event)
 """
 
-COUNT_ATTEMPT: Final = "UPDATE queue SET attempts = attempts + 1 WHERE event = ANY($1::bigint[])"
-
-UNCOUNT_ATTEMPT: Final = """
-UPDATE queue SET attempts = queue.attempts - 1 FROM attempt_event
-WHERE queue.lease = $1 AND attempt_event.event = queue.event AND attempt_event.attempt = $2
-"""
-
 # An attempt is closed once: what a lost lease's courier says later does not replace "ambiguous".
 CLOSE_ATTEMPT: Final = """
 UPDATE attempt
 SET finished_ms = $1, outcome = $2, http_status = $3, code = $4, subcode = $5, message = $6, fbtrace_id = $7
-WHERE id = $8 AND lease = $9 AND finished_ms IS NULL RETURNING 1
+WHERE id = $8 AND lease = $9 AND finished_ms IS NULL RETURNING started_ms
 """
 
 CUT_SHORT_OF_LEASES: Final = """
@@ -163,11 +173,11 @@ WHERE queue.lease IS NOT NULL
 """
 
 # Reads the queue, which is narrow, and no event: what waits is counted when it is asked for.
-BACKLOG: Final = """
+BACKLOG: Final = f"""
 SELECT pixel, count(*) AS waiting, min(due_ms) FILTER (WHERE lease IS NULL) AS oldest_due_ms,
-    count(*) FILTER (WHERE attempts > 0) AS tried
+    count(*) FILTER (WHERE attempts > 0 OR lease IS NOT NULL AND ({CALLS}) > 0) AS tried
 FROM queue GROUP BY pixel ORDER BY pixel COLLATE "C"
-"""
+"""  # noqa: S608
 
 PARK: Final = """
 INSERT INTO pixel_state (pixel, parked_ms, code, message) VALUES ($1, $2, $3, $4)
@@ -178,12 +188,7 @@ UNPARK: Final = "DELETE FROM pixel_state WHERE pixel = $1"
 
 AMBIGUOUS_ATTEMPT: Final = Counted("", "", Topic.AMBIGUOUS)
 
-# A pixel belongs to one site, so any event of the call tells whose it was; its events were the lease's.
 STARTED_MS: Final = "SELECT started_ms FROM attempt WHERE id = $1"
-SITE_OF_ATTEMPT: Final = """
-SELECT queue.site FROM queue JOIN attempt_event ON attempt_event.event = queue.event
-WHERE queue.lease = $1 AND attempt_event.attempt = $2 LIMIT 1
-"""
 
 
 async def claim(
@@ -215,16 +220,14 @@ async def backlog(connection: Connection) -> list[Backlog]:
 
 
 async def begin_attempt(connection: Connection, lease: Lease, keys: Sequence[bytes], now_ms: int) -> int:
-    held = await _held(connection, lease, keys)
-    if len(held) != len(keys):
+    held = await _held(connection, lease)
+    if not held.keys() >= set(keys):
         raise LeaseLost(
             f"The lease on pixel {lease.pixel} has ended; nothing may be sent for it. Claim again."
         )
-    row_ids = [event.row_id for event in held.values()]
-    attempt: int = await connection.fetchval(BEGIN_ATTEMPT, lease.pixel, lease.token, len(held), now_ms)
-    if row_ids:
-        await connection.execute(ADD_ATTEMPT_EVENTS, attempt, row_ids)
-        await connection.execute(COUNT_ATTEMPT, row_ids)
+    attempt: int = await connection.fetchval(BEGIN_ATTEMPT, lease.pixel, lease.token, len(keys), now_ms)
+    if keys:
+        await connection.execute(ADD_ATTEMPT_EVENTS, attempt, [held[key].row_id for key in keys])
     return attempt
 
 
@@ -237,8 +240,8 @@ async def settle(
     attempt: tuple[int, AttemptResult] | None,
     shard: int,
 ) -> int:
-    held = await _held(connection, lease, [decision.key for decision in decisions])
-    sent_ms = None if attempt is None else await _close(connection, lease, attempt, now_ms, shard)
+    held = await _held(connection, lease)
+    sent_ms = None if attempt is None else await _close(connection, lease, held, attempt, now_ms, shard)
     endings, again = settled(held, decisions)
     await end(connection, endings, now_ms, shard, sent_ms=sent_ms)
     if again:
@@ -250,10 +253,10 @@ async def settle(
 async def park(
     connection: Connection, lease: Lease, *, now_ms: int, attempt: tuple[int, AttemptResult], shard: int
 ) -> None:
-    held = await _held(connection, lease, [event.key for event in lease.events])
+    held = await _held(connection, lease)
     if not held:
         return
-    await _close(connection, lease, attempt, now_ms, shard)
+    await _close(connection, lease, held, attempt, now_ms, shard)
     _, result = attempt
     message = result.message or "Meta refused the access token or a permission."
     await connection.execute(PARK, lease.pixel, now_ms, result.code, message)
@@ -319,14 +322,19 @@ async def _taken_events(
     return events
 
 
-async def _held(connection: Connection, lease: Lease, keys: Iterable[bytes]) -> dict[bytes, Held]:
-    """Those of the keys that the lease still holds; locked, so that it holds them until the transaction ends."""
-    rows = await connection.fetch(HELD_BY, lease.token, list(keys))
+async def _held(connection: Connection, lease: Lease) -> dict[bytes, Held]:
+    """What the lease still holds, by key; locked, so that it holds them until the transaction ends."""
+    rows = await connection.fetch(HELD_BY, lease.token)
     return {row["key"]: Held(row["event"], row["site"], row["event_name"]) for row in rows}
 
 
 async def _close(
-    connection: Connection, lease: Lease, attempt: tuple[int, AttemptResult], now_ms: int, shard: int
+    connection: Connection,
+    lease: Lease,
+    held: Mapping[bytes, Held],
+    attempt: tuple[int, AttemptResult],
+    now_ms: int,
+    shard: int,
 ) -> int | None:
     """Write down how the call ended, and count it; when it began."""
     number, result = attempt
@@ -338,18 +346,21 @@ async def _close(
         result.message,
         result.fbtrace_id,
     )
-    closed = await connection.fetchval(CLOSE_ATTEMPT, now_ms, *said, number, lease.token)
-    if closed:
-        site = await connection.fetchval(SITE_OF_ATTEMPT, lease.token, number) or ""
-        if result.outcome in BLAMELESS:
-            await connection.execute(UNCOUNT_ATTEMPT, lease.token, number)
-        counts = {Counted(site, "", Topic.CALL, result.outcome): 1}
-        if result.outcome is AttemptOutcome.UNKNOWN:
-            counts[AMBIGUOUS_ATTEMPT] = 1
-        if error := error_name(result.outcome, result.code, result.http_status):
-            counts[Counted(site, "", Topic.ERROR, error)] = 1
-        await count(connection, counts, now_ms, shard)
-    started_ms: int | None = await connection.fetchval(STARTED_MS, number)
+    started_ms: int | None = await connection.fetchval(CLOSE_ATTEMPT, now_ms, *said, number, lease.token)
+    if started_ms is None:
+        return await _started_ms(connection, number)
+    site = next((event.site for event in held.values()), "")  # a pixel belongs to one site
+    counts = {Counted(site, "", Topic.CALL, result.outcome): 1}
+    if result.outcome is AttemptOutcome.UNKNOWN:
+        counts[AMBIGUOUS_ATTEMPT] = 1
+    if error := error_name(result.outcome, result.code, result.http_status):
+        counts[Counted(site, "", Topic.ERROR, error)] = 1
+    await count(connection, counts, now_ms, shard)
+    return started_ms
+
+
+async def _started_ms(connection: Connection, attempt: int) -> int | None:
+    started_ms: int | None = await connection.fetchval(STARTED_MS, attempt)
     return started_ms
 
 
