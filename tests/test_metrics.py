@@ -23,6 +23,7 @@ def leased(event_id: str, leg: Leg | None) -> LeasedEvent:
         event_name="Purchase",
         event_id=event_id,
         event_time_ms=NOW_MS,
+        received_ms=NOW_MS,
         attempts=0,
         server_event=b"{}",
         client_ip_address=None,

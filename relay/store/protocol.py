@@ -38,6 +38,7 @@ class LeasedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event_name: str
     event_id: str
     event_time_ms: int
+    received_ms: int
     attempts: int  # calls that came to nothing; not those refused for another event's sake, or the token's
     ambiguous: int = 0  # those of them that may have been taken, since the last replay
     server_event: bytes

@@ -1,6 +1,6 @@
 """What every store decides alike, and no SQL: so that two stores cannot come to differ in it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, assert_never
 
@@ -13,12 +13,13 @@ from relay.event.outcome import STATE_RANK, Admission, AttemptOutcome, BrowserSt
 from relay.event.pairing import Completed, Known, complete
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import fate_findings
-from relay.event.tally import Count, Leg, Topic, outcome_of
+from relay.event.tally import Count, Delivered, Leg, Topic, counts_of_delivered, outcome_of
 from relay.store.checksum import Column, is_intact
-from relay.store.protocol import Again, Decision, Ended, Issue, IssueSeen, LeasedEvent
+from relay.store.protocol import Again, Decision, Ended, Issue, IssueSeen, Lease, LeasedEvent
 
 # Admission
 
+STATE_OF_STORED: Final = {state.value: state for state in BrowserState}
 RANK_OF_STORED: Final = {state.value: rank for state, rank in STATE_RANK.items()}
 UNREADABLE: Final = -1  # a state that a damaged row no longer tells is below all
 
@@ -54,9 +55,10 @@ def leg_columns(leg: BrowserLeg) -> tuple[Column, ...]:
 
 def stored_leg(state: str | None, settled_ms: int | None, reported_ms: int | None) -> Leg | None:
     """The last report, which is the best one; None where there is none, or a damaged one."""
-    if state is None or reported_ms is None or state not in tuple(BrowserState):
+    known = None if state is None else STATE_OF_STORED.get(state)
+    if known is None or reported_ms is None:
         return None
-    return Leg(BrowserState(state), reported_ms if settled_ms is None else settled_ms)
+    return Leg(known, reported_ms if settled_ms is None else settled_ms)
 
 
 def why_with(why: bytes, addresses: Sequence[SeenAddress]) -> bytes:
@@ -132,6 +134,7 @@ class Ending(NamedTuple):
     fate: Fate
     reason: FateReason
     detail: str | None = None
+    sent: LeasedEvent | None = None  # as a courier had it in hand
 
 
 class Settled(NamedTuple):
@@ -141,8 +144,9 @@ class Settled(NamedTuple):
     again: list[tuple[Held, int]]  # the second is due_ms
 
 
-def settled(held: dict[bytes, Held], decisions: Iterable[Decision]) -> Settled:
+def settled(held: dict[bytes, Held], lease: Lease, decisions: Iterable[Decision]) -> Settled:
     """The decisions on events that the lease still holds, by their keys; of two on one event the first counts."""
+    sent = {event.key: event for event in lease.events}
     endings: list[Ending] = []
     again: list[tuple[Held, int]] = []
     for decision in decisions:
@@ -151,7 +155,10 @@ def settled(held: dict[bytes, Held], decisions: Iterable[Decision]) -> Settled:
             continue
         match decision:
             case Ended():
-                endings.append(Ending(event, decision.fate, decision.reason, decision.detail))
+                ending = Ending(
+                    event, decision.fate, decision.reason, decision.detail, sent.get(decision.key)
+                )
+                endings.append(ending)
             case Again():
                 again.append((event, decision.due_ms))
             case _:
@@ -180,7 +187,7 @@ def leased_event(row: Sequence[Any], *, pixel: str, attempts: int, ambiguous: in
     is_forgotten = visitor[0] is None
     if not is_intact(facts, crc) or not (is_forgotten or is_intact(visitor, visitor_crc)):
         return None
-    key, _, event_pixel, event_name, event_id, event_time_ms, _, server_event, _ = facts
+    key, _, event_pixel, event_name, event_id, event_time_ms, received_ms, server_event, _ = facts
     if event_pixel != pixel or visitor[0] not in (None, row_id):
         return None
     return LeasedEvent(
@@ -188,6 +195,7 @@ def leased_event(row: Sequence[Any], *, pixel: str, attempts: int, ambiguous: in
         event_name=event_name,
         event_id=event_id,
         event_time_ms=event_time_ms,
+        received_ms=received_ms,
         attempts=attempts,
         ambiguous=ambiguous,
         server_event=server_event,
@@ -284,6 +292,37 @@ def admission_counts(answer: Admission, event: OutboxEvent) -> Iterator[Counted]
         yield Counted(event.site, event.event_name, Topic.FATE, event.fate)
         outcome = outcome_of(event.fate, None, event.received_ms)
         yield Counted(event.site, event.event_name, Topic.OUTCOME, outcome)
+
+
+def ending_counts(
+    endings: Iterable[Ending], legs: Mapping[int, Leg | None], sent_ms: int, answered_ms: int
+) -> Counter[Counted]:
+    """What is counted of events that end together; of those that were delivered with their best browser legs."""
+    kinds: defaultdict[tuple[str, str], Counter[Count]] = defaultdict(Counter)
+    for ending in endings:
+        event = ending.event
+        counts = _ending_counts(ending, legs.get(event.row_id), sent_ms, answered_ms)
+        kinds[event.site, event.event_name].update(counts)
+    return Counter({Counted(*kind, *what): n for kind, counts in kinds.items() for what, n in counts.items()})
+
+
+def _ending_counts(ending: Ending, leg: Leg | None, sent_ms: int, answered_ms: int) -> Iterator[Count]:
+    fate, sent = ending.fate, ending.sent
+    yield Topic.FATE, fate
+    if fate is not Fate.DELIVERED or sent is None:
+        yield Topic.OUTCOME, outcome_of(fate, None, sent_ms)
+        return
+    delivered = Delivered(
+        leg=leg,
+        received_ms=sent.received_ms,
+        sent_ms=sent_ms,
+        answered_ms=answered_ms,
+        event_time_ms=sent.event_time_ms,
+        server_event=sent.server_event,
+        has_address=sent.client_ip_address is not None,
+        has_agent=sent.client_user_agent is not None,
+    )
+    yield from counts_of_delivered(delivered)
 
 
 def totals_of(counts: Mapping[Counted, int]) -> Counter[str]:

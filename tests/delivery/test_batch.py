@@ -33,6 +33,7 @@ def leased(number: int, *, attempts: int = 0, ambiguous: int = 0, event_time_ms:
         event_name="Purchase",
         event_id=f"e{number}",
         event_time_ms=event_time_ms,
+        received_ms=NOW_MS,
         attempts=attempts,
         ambiguous=ambiguous,
         server_event=json.dumps(server_event).encode(),

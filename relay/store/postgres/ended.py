@@ -1,14 +1,24 @@
 """The end of events, and taking it back: queue row and fate change places in one transaction."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from relay.event.outcome import Fate
-from relay.event.tally import Delivered, Leg, Topic, counts_of_delivered, counts_of_leg, outcome_of
-from relay.store.postgres.counter import At, add_to_totals, count_at
+from relay.event.tally import Leg, Topic, counts_of_leg, outcome_of
+from relay.store.postgres.counter import At, add_to_totals, count, count_at
 from relay.store.postgres.database import Connection
-from relay.store.rules import Counted, EndedEvent, Ending, Held, counted, of_fate, replayable, stored_leg
+from relay.store.rules import (
+    Counted,
+    EndedEvent,
+    Ending,
+    Held,
+    counted,
+    ending_counts,
+    of_fate,
+    replayable,
+    stored_leg,
+)
 
 TAKE_OFF_QUEUE: Final = "DELETE FROM queue WHERE event = ANY($1::bigint[])"
 
@@ -34,17 +44,10 @@ WHERE event.event_id = $1 AND event.id > $2
 ORDER BY event.id LIMIT $3 FOR UPDATE OF fate
 """
 
-# What is counted of delivered events, with their best browser legs.
-TO_COUNT: Final = """
-SELECT event.id, event.received_ms, event.event_time_ms, event.server_event,
-    visitor.client_ip_address IS NOT NULL AS has_address, visitor.client_user_agent IS NOT NULL AS has_agent,
-    leg.state, leg.settled_ms, leg.reported_ms
-FROM event
-LEFT JOIN visitor ON visitor.event = event.id
-LEFT JOIN LATERAL (
-    SELECT state, settled_ms, reported_ms FROM leg WHERE leg.event = event.id ORDER BY seq DESC LIMIT 1
-) AS leg ON true
-WHERE event.id = ANY($1::bigint[])
+# The last report is the best one.
+BEST_LEGS: Final = """
+SELECT DISTINCT ON (event) event, state, settled_ms, reported_ms
+FROM leg WHERE event = ANY($1::bigint[]) ORDER BY event DESC, seq DESC
 """
 
 WERE_DELIVERED: Final = """
@@ -99,32 +102,20 @@ async def end(
     rows = [(e.event.row_id, e.fate.value, e.reason.value, e.detail) for e in endings]
     await connection.execute(ADD_FATES, *zip(*rows, strict=True), now_ms)
     delivered = [ending.event.row_id for ending in endings if ending.fate is Fate.DELIVERED]
-    stored = {row["id"]: row for row in await connection.fetch(TO_COUNT, delivered)} if delivered else {}
-    counts: Counter[At] = Counter()
-    for ending in endings:
-        row = stored.get(ending.event.row_id)
-        each = _counts(ending, row, now_ms if sent_ms is None else sent_ms, now_ms)
-        counts.update((now_ms, one) for one in each)
-    await count_at(connection, counts, shard)
-
-
-def _counts(ending: Ending, row: Any, sent_ms: int, now_ms: int) -> Iterable[Counted]:
-    event, fate = ending.event, ending.fate
-    yield Counted(event.site, event.event_name, Topic.FATE, fate)
-    if row is None:
-        yield Counted(event.site, event.event_name, Topic.OUTCOME, outcome_of(fate, None, sent_ms))
-        return
-    delivered = Delivered(
-        leg=stored_leg(row["state"], row["settled_ms"], row["reported_ms"]),
-        received_ms=row["received_ms"],
-        sent_ms=sent_ms,
-        answered_ms=now_ms,
-        event_time_ms=row["event_time_ms"],
-        server_event=row["server_event"],
-        has_address=row["has_address"],
-        has_agent=row["has_agent"],
+    legs = await _best_legs(connection, delivered) if delivered else {}
+    await count(
+        connection,
+        ending_counts(endings, legs, now_ms if sent_ms is None else sent_ms, now_ms),
+        now_ms,
+        shard,
     )
-    yield from counted(event.site, event.event_name, counts_of_delivered(delivered))
+
+
+async def _best_legs(connection: Connection, row_ids: Sequence[int]) -> dict[int, Leg | None]:
+    rows = await connection.fetch(BEST_LEGS, row_ids)
+    return {
+        row_id: stored_leg(state, settled_ms, reported_ms) for row_id, state, settled_ms, reported_ms in rows
+    }
 
 
 async def recounts(connection: Connection, later: Sequence[Later]) -> Counter[At]:

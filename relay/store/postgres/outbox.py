@@ -242,7 +242,7 @@ async def settle(
 ) -> int:
     held = await _held(connection, lease)
     sent_ms = None if attempt is None else await _close(connection, lease, held, attempt, now_ms, shard)
-    endings, again = settled(held, decisions)
+    endings, again = settled(held, lease, decisions)
     await end(connection, endings, now_ms, shard, sent_ms=sent_ms)
     if again:
         row_ids, due_ms = zip(*((event.row_id, due_ms) for event, due_ms in again), strict=True)

@@ -2,12 +2,22 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from relay.event.outcome import Fate
-from relay.event.tally import Delivered, Leg, Topic, counts_of_delivered, counts_of_leg, outcome_of
-from relay.store.rules import Counted, EndedEvent, Ending, Held, counted, of_fate, replayable, stored_leg
+from relay.event.tally import Leg, Topic, counts_of_leg, outcome_of
+from relay.store.rules import (
+    Counted,
+    EndedEvent,
+    Ending,
+    Held,
+    counted,
+    ending_counts,
+    of_fate,
+    replayable,
+    stored_leg,
+)
 from relay.store.sqlite.counter import add_to_total, count
 
 TAKE_OFF_QUEUE: Final = "DELETE FROM queue WHERE event = ?"
@@ -28,14 +38,6 @@ SELECT event.id, event.site, event.event_name, event.pixel, fate.fate, fate.at_m
 FROM event CROSS JOIN fate ON fate.event = event.id
 WHERE event.event_id = :event_id AND event.id > :after
 ORDER BY event.id LIMIT :limit
-"""
-
-# What is counted of a delivered event, and its best browser leg.
-TO_COUNT: Final = """
-SELECT
-    event.received_ms, event.event_time_ms, event.server_event,
-    visitor.client_ip_address IS NOT NULL, visitor.client_user_agent IS NOT NULL
-FROM event LEFT JOIN visitor ON visitor.event = event.id WHERE event.id = ?
 """
 
 BEST_LEG: Final = "SELECT state, settled_ms, reported_ms FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
@@ -70,31 +72,9 @@ def end(
     """Give every event its fate; `sent_ms` is the call that it rests on."""
     connection.executemany(TAKE_OFF_QUEUE, [(ending.event.row_id,) for ending in endings])
     connection.executemany(ADD_FATE, [(e.event.row_id, e.fate, e.reason, e.detail, now_ms) for e in endings])
-    counts: Counter[Counted] = Counter()
-    for ending in endings:
-        counts.update(_counts(connection, ending, now_ms if sent_ms is None else sent_ms, now_ms))
-    count(connection, counts, now_ms)
-
-
-def _counts(connection: sqlite3.Connection, ending: Ending, sent_ms: int, now_ms: int) -> Iterable[Counted]:
-    event, fate = ending.event, ending.fate
-    yield Counted(event.site, event.event_name, Topic.FATE, fate)
-    row = connection.execute(TO_COUNT, (event.row_id,)).fetchone() if fate is Fate.DELIVERED else None
-    if row is None:
-        yield Counted(event.site, event.event_name, Topic.OUTCOME, outcome_of(fate, None, sent_ms))
-        return
-    received_ms, event_time_ms, server_event, has_address, has_agent = row
-    delivered = Delivered(
-        leg=best_leg(connection, event.row_id),
-        received_ms=received_ms,
-        sent_ms=sent_ms,
-        answered_ms=now_ms,
-        event_time_ms=event_time_ms,
-        server_event=server_event,
-        has_address=bool(has_address),
-        has_agent=bool(has_agent),
-    )
-    yield from counted(event.site, event.event_name, counts_of_delivered(delivered))
+    delivered = [ending.event.row_id for ending in endings if ending.fate is Fate.DELIVERED]
+    legs = {row_id: best_leg(connection, row_id) for row_id in delivered}
+    count(connection, ending_counts(endings, legs, now_ms if sent_ms is None else sent_ms, now_ms), now_ms)
 
 
 def best_leg(connection: sqlite3.Connection, row_id: int) -> Leg | None:

@@ -237,7 +237,7 @@ def settle(
 ) -> int:
     sent_ms = None if attempt is None else _close(connection, lease, attempt, now_ms)
     held = _held(connection, lease, [decision.key for decision in decisions])
-    endings, again = settled(held, decisions)
+    endings, again = settled(held, lease, decisions)
     end(connection, endings, now_ms, sent_ms=sent_ms)
     connection.executemany(DUE_AGAIN, [(due_ms, event.row_id) for event, due_ms in again])
     return len(endings) + len(again)
