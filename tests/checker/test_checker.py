@@ -123,7 +123,7 @@ def hide_ambiguous_sends(patch: Patch) -> None:
 
 
 def hold_nothing(patch: Patch) -> None:
-    rewrite(patch, sqlite.admit, "ADD_TO_QUEUE", "VALUES (?, ?, ?, 0)", "SELECT ?, ?, 0 * ?, 0")
+    rewrite(patch, sqlite.accept, "ADD_TO_QUEUE", "(?, ?, ?, 0)", "(?, ?, 0 * ?, 0)")
     rewrite(
         patch,
         postgres.accept,

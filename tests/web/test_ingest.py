@@ -141,12 +141,15 @@ async def test_everything_of_a_post_is_admitted_in_one_call(
 
 
 async def test_an_accepted_post_wakes_the_courier(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    woken: list[bool] = []
-    monkeypatch.setattr(relay.app.state.courier, "wake", lambda: woken.append(True))
+    woken: list[int] = []
+    monkeypatch.setattr(relay.app.state.courier, "wake", woken.append)
     await relay.post(7)
     assert woken == []
     await relay.post(good_event())
-    assert woken == [True]
+    (waiting,) = await relay.store.find("e-1")
+    assert woken == [waiting.due_ms]
+    await relay.post(good_event())  # a duplicate: nothing is due that was not
+    assert woken == [waiting.due_ms]
 
 
 @pytest.mark.parametrize("failure", [StoreFull("full"), StoreError("broken")])

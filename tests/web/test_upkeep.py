@@ -42,10 +42,10 @@ async def test_a_person_replays_from_a_page_of_this_relay(console: Relay) -> Non
 
 
 async def test_replay_wakes_the_courier(console: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    woken: list[bool] = []
-    monkeypatch.setattr(console.app.state.courier, "wake", lambda: woken.append(True))
+    woken: list[int] = []
+    monkeypatch.setattr(console.app.state.courier, "wake", woken.append)
     await console.http.post("/api/replay", json={"fate": "rejected"}, headers=HERE)
-    assert woken
+    assert woken == [0]  # at once
 
 
 @pytest.mark.parametrize(

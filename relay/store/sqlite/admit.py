@@ -1,15 +1,18 @@
-"""Admission: an event is new, better known, or a duplicate."""
+"""Admission: an event is new, better known, or a duplicate.
+
+The new ones of a group go in together (`accept.py`); those that are known are met one by one.
+"""
 
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from itertools import chain
-from typing import Any, Final, NamedTuple
+from itertools import islice
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from relay.event.families import FamilyPath, family_path
+from relay.event.families import family_path
 from relay.event.observation import upgrades
 from relay.event.outcome import STATE_RANK, UNREPORTED, Admission
 from relay.event.pairing import pairs
@@ -19,49 +22,27 @@ from relay.event.tally import Topic
 from relay.store.checksum import checksum, is_intact
 from relay.store.protocol import MINUTE_MS
 from relay.store.rules import (
-    HOUR_MS,
     RANK_OF_STORED,
     UNREADABLE,
     Counted,
     Held,
     KnownHalf,
     admission_counts,
-    facts_of,
-    first_of_order,
-    leg_columns,
-    repeated_order,
     sightings,
     why_with,
 )
+from relay.store.sqlite.accept import ADD_LEG, ADD_ORDER, ADD_VISITOR, accept, leg_row, visitor_row
 from relay.store.sqlite.counter import count
-from relay.store.sqlite.ended import ADD_FATE, best_leg, recount
+from relay.store.sqlite.ended import best_leg, recount
 from relay.store.sqlite.families import count_path
 from relay.store.sqlite.halves import put_completed, read_half
 from relay.store.sqlite.issues import note
 
 KNOWN: Final = "SELECT event, visitors FROM dedup WHERE key = ?"
 
-ADD_EVENT: Final = """
-INSERT INTO event (key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-ADD_KEY: Final = "INSERT INTO dedup (key, event, seen_ms, visitors) VALUES (?, ?, ?, ?)"
-
 REMEMBER_VISITORS: Final = "UPDATE dedup SET visitors = ? WHERE key = ?"
 
 STORED: Final = "SELECT event_time_ms, server_event FROM event WHERE id = ?"
-
-FIRST_OF_ORDER: Final = """
-SELECT event.event_id FROM purchase LEFT JOIN event ON event.id = purchase.event WHERE purchase.key = ?
-"""
-
-ADD_ORDER: Final = "INSERT OR IGNORE INTO purchase (key, event, seen_ms) VALUES (?, ?, ?)"
-
-ADD_VISITOR: Final = """
-INSERT OR REPLACE INTO visitor (event, client_ip_address, client_user_agent, crc, addresses, addresses_crc)
-VALUES (?, ?, ?, ?, ?, ?)
-"""
 
 VISITOR: Final = (
     "SELECT client_ip_address, client_user_agent, addresses, addresses_crc FROM visitor WHERE event = ?"
@@ -75,14 +56,6 @@ FROM event WHERE id = ?
 # What is told of its address may change, with the address. (What a server adds: `halves.py`.)
 RENEW_WHY: Final = "UPDATE event SET why = ?, crc = ? WHERE id = ?"
 
-ADD_LEG: Final = """
-INSERT INTO leg
-    (event, seq, state, evidence, transport, dispatched_ms, settled_ms, reported_ms, seen, not_before_ms, crc)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-ADD_TO_QUEUE: Final = "INSERT INTO queue (event, pixel, due_ms, attempts) VALUES (?, ?, ?, 0)"
-
 # The last report is the best one: only better ones are added.
 BEST_STATE: Final = "SELECT seq, state FROM leg WHERE event = ? ORDER BY seq DESC LIMIT 1"
 
@@ -94,56 +67,31 @@ MOVE_HOLD: Final = "UPDATE queue SET due_ms = ? WHERE event = ?"
 ADD_DUPLICATE: Final = "UPDATE dedup SET duplicates = duplicates + 1 WHERE key = ?"
 
 
-class _New(NamedTuple):
-    """Rows of new events, for one statement a table; their own rows and keys stand already."""
-
-    visitors: list[tuple[Any, ...]]
-    legs: list[tuple[Any, ...]]
-    queue: list[tuple[Any, ...]]
-    families: Counter[tuple[FamilyPath, str, int]]  # way, site, and the hour of receipt in ms
-
-    def put(self, connection: sqlite3.Connection) -> None:
-        connection.executemany(ADD_VISITOR, self.visitors)
-        connection.executemany(ADD_LEG, self.legs)
-        connection.executemany(ADD_TO_QUEUE, self.queue)
-        for (path, site, hour_ms), n in self.families.items():
-            count_path(connection, path, site, hour_ms, n)
-        for rows in self:
-            rows.clear()
-
-
 def admit(connection: sqlite3.Connection, posts: Sequence[Sequence[OutboxEvent]]) -> list[list[Admission]]:
     """Take every event of every post, one answer each; a key that comes twice is known the second time."""
-    new = _New([], [], [], Counter())
-    admitted = [[_admit_one(connection, event, new) for event in post] for post in posts]
-    new.put(connection)
+    events = [event for post in posts for event in post]
+    new = {each.at: (Admission.ACCEPTED, each.event) for each in accept(connection, events)}
+    admitted = [new.get(at) or _meet(connection, event) for at, event in enumerate(events)]
     counts: defaultdict[int, Counter[Counted]] = defaultdict(Counter)
-    for answer, event in chain.from_iterable(admitted):
+    for answer, event in admitted:
         counts[event.received_ms - event.received_ms % MINUTE_MS].update(admission_counts(answer, event))
     for minute_ms, counted in counts.items():
         count(connection, counted, minute_ms)
-    for post in admitted:
+    by_post = [list(islice(rest, len(post))) for rest in [iter(admitted)] for post in posts]
+    for post in by_post:
         if any(event.findings for _, event in post):
             seen = (sighting for _, event in post for sighting in sightings(event))
             note(connection, seen, post[0][1].received_ms)
-    return [[answer for answer, _ in post] for post in admitted]
+    return [[answer for answer, _ in post] for post in by_post]
 
 
 def count_refused(connection: sqlite3.Connection, site: str, reason: str, now_ms: int) -> None:
     count(connection, {Counted(site, "", Topic.REFUSED, reason): 1}, now_ms)
 
 
-def _admit_one(
-    connection: sqlite3.Connection, event: OutboxEvent, new: _New
-) -> tuple[Admission, OutboxEvent]:
-    """The answer, and the event as it was taken: with the fate and the findings that the store alone could tell."""
-    known = connection.execute(KNOWN, (event.key,)).fetchone()
-    if known is None:
-        event, detail = _once_per_order(connection, event)
-        _accept(connection, event, detail, new)
-        return Admission.ACCEPTED, event
-    new.put(connection)  # it may be one of them
-    row_id, visitors = known
+def _meet(connection: sqlite3.Connection, event: OutboxEvent) -> tuple[Admission, OutboxEvent]:
+    """The answer to a post of a known event, and the event with the findings that the store alone could tell."""
+    row_id, visitors = connection.execute(KNOWN, (event.key,)).fetchone()
     half = _other_half(connection, row_id, event)
     if half is not None:
         event = replace(event, findings=())  # the two sides may say different things of it
@@ -155,16 +103,6 @@ def _admit_one(
         return Admission.UPDATED, event
     connection.execute(ADD_DUPLICATE, (event.key,))
     return Admission.DUPLICATE, event
-
-
-def _once_per_order(connection: sqlite3.Connection, event: OutboxEvent) -> tuple[OutboxEvent, str | None]:
-    """The event, or where its pixel has had the order before, the same event with its end and the reason."""
-    if event.order_key is None:
-        return event, None
-    first = connection.execute(FIRST_OF_ORDER, (event.order_key,)).fetchone()
-    if first is None:
-        return event, None
-    return repeated_order(event), first_of_order(first[0])
 
 
 def _compare(
@@ -179,23 +117,6 @@ def _compare(
     event_time_ms, server_event = stored
     findings = repeat_findings(event, marks=visitors, event_time_ms=event_time_ms, server_event=server_event)
     return replace(event, findings=tuple(findings))
-
-
-def _accept(connection: sqlite3.Connection, event: OutboxEvent, detail: str | None, new: _New) -> None:
-    facts = facts_of(event)
-    row_id = connection.execute(ADD_EVENT, (*facts, checksum(facts))).lastrowid
-    connection.execute(ADD_KEY, (event.key, row_id, event.received_ms, event.visitor))
-    if event.order_key is not None:
-        connection.execute(ADD_ORDER, (event.order_key, row_id, event.received_ms))
-    visitor = (row_id, event.client_ip_address, event.client_user_agent)
-    new.visitors.append(_visitor_row(visitor, event.addresses))
-    new.legs.append(_leg_row((row_id, 0), event.leg, event.not_before_ms))
-    if event.fate is None:
-        new.queue.append((row_id, event.pixel, event.not_before_ms))
-        if path := family_path(event.addresses):
-            new.families[path, event.site, event.received_ms - event.received_ms % HOUR_MS] += 1
-    else:
-        connection.execute(ADD_FATE, (row_id, event.fate, event.fate_reason, detail, event.received_ms))
 
 
 def _other_half(connection: sqlite3.Connection, row_id: int | None, event: OutboxEvent) -> KnownHalf | None:
@@ -274,22 +195,10 @@ def _put_visitor(
     visitor: tuple[int | None, str | None, str | None],
     addresses: Sequence[SeenAddress],
 ) -> None:
-    connection.execute(ADD_VISITOR, _visitor_row(visitor, addresses))
-
-
-def _visitor_row(
-    visitor: tuple[int | None, str | None, str | None], addresses: Sequence[SeenAddress]
-) -> tuple[Any, ...]:
-    seen = (visitor[0], msgspec.json.encode(addresses))
-    return (*visitor, checksum(visitor), seen[1], checksum(seen))
+    connection.execute(ADD_VISITOR, visitor_row(visitor, addresses))
 
 
 def _add_leg(
     connection: sqlite3.Connection, place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None
 ) -> None:
-    connection.execute(ADD_LEG, _leg_row(place, leg, not_before_ms))
-
-
-def _leg_row(place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None) -> tuple[Any, ...]:
-    row = (*place, *leg_columns(leg), not_before_ms)
-    return (*row, checksum(row))
+    connection.execute(ADD_LEG, leg_row(place, leg, not_before_ms))
