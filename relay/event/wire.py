@@ -97,11 +97,12 @@ def parse_event(raw: object, *, pixel_ids: Sequence[str]) -> BrowserEvent | Refu
 
 
 def decode(body: bytes) -> object:
-    """Strict JSON. msgspec refuses NaN, overflow, lone surrogates, a BOM and endless nesting; the second
-    reading is there for members named twice, of which parsers keep different ones."""
+    """Strict JSON. msgspec refuses NaN, overflow, lone surrogates, a BOM and endless nesting; members named twice,
+    of which parsers keep different ones, are looked for where the body is not what its value is written as."""
     try:
         value = msgspec.json.decode(body)
-        _NAMED_ONCE.decode(body.decode())
+        if msgspec.json.encode(value) != body:
+            _NAMED_ONCE.decode(body.decode())
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise WireError(BodyReason.BODY_NOT_JSON) from None
     return value

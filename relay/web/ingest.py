@@ -1,7 +1,7 @@
 """`POST /v1/events`: authenticate, bound, check, enrich, commit; only then 202. See docs/wire.md."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -43,6 +43,11 @@ log = structlog.get_logger("relay.web")
 CONTENT_TYPES: Final = frozenset({"text/plain", "application/json"})
 RETRY_AFTER_SECONDS: Final = 5
 BEST_FIRST: Final = tuple(Admission)
+
+OF_PROVIDERS: Final = {name.encode(): name for name in CLIENT_HEADERS}
+OF_FACTS: Final = OF_PROVIDERS.keys() | {
+    b"x-forwarded-for", b"forwarded", b"user-agent", b"sec-purpose", b"sec-gpc",
+}  # fmt: skip
 
 # The visitor's choice, or no visitor at all: nothing to mend.
 BY_CHOICE: Final = frozenset(
@@ -150,19 +155,20 @@ def page_origin(origin: str | None, site: Site) -> str:
 
 def request_facts(request: Request, received_ms: int) -> RequestFacts:
     """What this relay saw of the request by itself; which of it to believe is decided in `enrich`."""
-    lines: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
-    for name, value in request.headers.items():
-        lines[name] += (value,)
+    lines: dict[bytes, tuple[str, ...]] = {}
+    for name, value in request.scope["headers"]:  # one look at each, of which a browser sends some twenty
+        if name in OF_FACTS:
+            lines[name] = (*lines.get(name, ()), value.decode("latin-1"))
     return RequestFacts(
         received_ms=received_ms,
         peer=request.client.host if request.client else None,
-        forwarded_for=lines["x-forwarded-for"],
-        forwarded=lines["forwarded"],
-        provider_headers={name: lines[name] for name in CLIENT_HEADERS if name in lines},
-        user_agent=next(iter(lines["user-agent"]), None),
+        forwarded_for=lines.get(b"x-forwarded-for", ()),
+        forwarded=lines.get(b"forwarded", ()),
+        provider_headers={name: lines[raw] for raw, name in OF_PROVIDERS.items() if raw in lines},
+        user_agent=next(iter(lines.get(b"user-agent", ())), None),
         cookies=request.cookies,
-        sec_purpose=next(iter(lines["sec-purpose"]), None),
-        sec_gpc=next(iter(lines["sec-gpc"]), "").strip() == "1",
+        sec_purpose=next(iter(lines.get(b"sec-purpose", ())), None),
+        sec_gpc=next(iter(lines.get(b"sec-gpc", ())), "").strip() == "1",
     )
 
 

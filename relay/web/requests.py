@@ -39,12 +39,13 @@ class Requests:
                 message["headers"].append((REQUEST_ID, request_id.encode()))
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, send_with_id)
-            finally:
-                seconds = (self._steady_ms() - begun_ms) / 1_000
-                self._metrics.answered(_route(scope), status, seconds)
+        unbind = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            structlog.contextvars.reset_contextvars(**unbind)
+            seconds = (self._steady_ms() - begun_ms) / 1_000
+            self._metrics.answered(_route(scope), status, seconds)
 
 
 def _route(scope: Scope) -> str:
