@@ -7,10 +7,12 @@ ASGI code runs, has the relay's one error shape.
 
 from asyncio import TimerHandle, Transport
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from relay.transport import OneWrite
 
 HEAD_MAX_BYTES: Final = 32_768  # request line and headers; browsers stay far below, cookies included
 
@@ -42,7 +44,7 @@ class BoundedConnection(HttpToolsProtocol):
     _in_body = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(cast(Transport, OneWrite(transport, self.loop)))
         self._start_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
