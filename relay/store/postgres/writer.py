@@ -34,6 +34,15 @@ class _Waiting:
     answer: asyncio.Future[list[Admission]]
     is_withdrawn: bool = False  # its caller went elsewhere with it
 
+    def withdraw(self) -> None:
+        if not self.answer.done():
+            self.is_withdrawn = True
+            self.answer.set_exception(
+                StoreUnavailable(
+                    "The database takes too long. Look for locks, a slow disk or a lost standby."
+                )
+            )
+
 
 Commit = Callable[[Sequence[Post]], Awaitable[list[list[Admission]]]]
 
@@ -60,17 +69,17 @@ class Writer:
         """
         if self._closed:
             raise StoreError("The store is closed.")
-        waiting = _Waiting(post, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(post, loop.create_future())
         self._inbox.append(waiting)
         self._filled.set()
-        done, _ = await asyncio.wait([waiting.answer], timeout=seconds)
-        if not done:
-            waiting.is_withdrawn = True
-            waiting.answer.cancel()
-            raise StoreUnavailable(
-                "The database takes too long. Look for locks, a slow disk or a lost standby."
-            )
-        return waiting.answer.result()
+        if seconds is None:
+            return await waiting.answer
+        late = loop.call_later(seconds, waiting.withdraw)
+        try:
+            return await waiting.answer
+        finally:
+            late.cancel()
 
     async def close(self) -> None:
         """Commit everything that waits, then end."""
