@@ -31,7 +31,7 @@ BUDGET: Final = 12_000  # events a minute that a site may post; it starts anew w
 EVENTS_MAX: Final = 20  # of one post
 ALONE: Final = "nobody"
 HEAD_BYTES: Final = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-BODY_TO_COME: Final = HEAD_BYTES + b"content-length: 1000\r\n\r\n"
+BODY_TO_COME: Final = HEAD_BYTES + b"origin: https://shop.example\r\ncontent-length: 1000\r\n\r\n"
 
 # What each connection sends at once, then every second; and the seconds between one's beginning and the next one's.
 HOSTILE: Final[dict[str, tuple[bytes, bytes, float]]] = {
@@ -40,6 +40,7 @@ HOSTILE: Final[dict[str, tuple[bytes, bytes, float]]] = {
     f"{SLOW} heads, then silence": (HEAD_BYTES, b"", 0),
     f"{SLOW} bodies, a byte a second": (BODY_TO_COME, b"x", 0),
     f"{SLOW} bodies, begun one by one": (BODY_TO_COME, b"x", 0.016),
+    f"{SLOW} bodies without an Origin": (HEAD_BYTES + b"content-length: 1000\r\n\r\n", b"x", 0),
 }
 
 

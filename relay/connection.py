@@ -3,6 +3,9 @@
 A request has to arrive completely, head and body, within a deadline that starts with the connection, or with the
 request's first byte on one that is kept alive. Trickling does not prolong it. What is refused here, before any
 ASGI code runs, has the relay's one error shape.
+
+The app is started once the body is whole, or larger than `GATHERED_MAX_BYTES`: who sends it byte by byte, or never,
+costs no task and wakes nothing.
 """
 
 from asyncio import TimerHandle, Transport
@@ -10,11 +13,14 @@ from http import HTTPStatus
 from typing import Final, cast
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from relay.transport import OneWrite
 
 HEAD_MAX_BYTES: Final = 32_768  # request line and headers; browsers stay far below, cookies included
+GATHERED_MAX_BYTES: Final = HIGH_WATER_LIMIT  # beyond it uvicorn reads no more until the app takes it
 
 REFUSALS: Final[dict[HTTPStatus, tuple[str, str]]] = {
     HTTPStatus.BAD_REQUEST: ("not_http", "This is not an HTTP/1.1 request that the relay can read."),
@@ -42,6 +48,7 @@ class BoundedConnection(HttpToolsProtocol):
     _untold_bytes = 0  # and of the line that is not complete yet, which it keeps to itself
     _is_telling = False  # whether the parser has made something of the bytes at hand
     _in_body = False
+    _waiting_app: ASGI3Application | None = None  # for the body of `self.cycle`
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(cast(Transport, OneWrite(transport, self.loop)))
@@ -85,11 +92,29 @@ class BoundedConnection(HttpToolsProtocol):
         self._in_body = True
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # Who asks whether to go on (Expect: 100-continue) wants an answer to the head.
+        if cycle.more_body and not cycle.waiting_for_100_continue:
+            self._waiting_app = app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if len(self.cycle.body) > GATHERED_MAX_BYTES:
+            self._start_waiting_app()
+
     def on_message_complete(self) -> None:
         self._stop_waiting()
         self._is_telling, self._in_body = True, False
         self._head_bytes = self._untold_bytes = 0
         super().on_message_complete()
+        self._start_waiting_app()
+
+    def _start_waiting_app(self) -> None:
+        if self._waiting_app is not None:
+            super()._start_asgi_task(self.cycle, self._waiting_app)
+            self._waiting_app = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, which is no JSON
         self._refuse(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from relay.connection import HEAD_MAX_BYTES
+from relay.connection import GATHERED_MAX_BYTES, HEAD_MAX_BYTES
 from relay.serving import UNREAD_MS, listen, serving
 from relay.settings import Server
 
@@ -22,6 +22,10 @@ pytestmark = pytest.mark.anyio
 SHORT = Server(receive_seconds=0.2)
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3e8\r\n"
+LARGE = b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + b"x" * (
+    GATHERED_MAX_BYTES + 1
+)
 
 
 async def echo(request: Request) -> Response:
@@ -35,10 +39,21 @@ async def early(_request: Request) -> Response:
 APP = Starlette(routes=[Route("/", echo, methods=["GET", "POST"]), Route("/early", early, methods=["POST"])])
 
 
+def noting(reached: list[int]) -> Starlette:
+    """Notes each part of a body that comes to the app, by its size."""
+
+    async def note(request: Request) -> Response:
+        async for part in request.stream():
+            reached.extend([len(part)] if part else [])
+        return Response()
+
+    return Starlette(routes=[Route("/", note, methods=["POST"])])
+
+
 @asynccontextmanager
-async def server(limits: Server = SHORT) -> AsyncIterator[int]:
+async def server(limits: Server = SHORT, app: Starlette = APP) -> AsyncIterator[int]:
     listener = listen("127.0.0.1", 0)
-    async with serving(APP, listener, grace_seconds=1, limits=limits):
+    async with serving(app, listener, grace_seconds=1, limits=limits):
         yield listener.getsockname()[1]
 
 
@@ -105,8 +120,70 @@ async def test_the_refusal_of_a_slow_client_has_the_one_error_shape() -> None:
 
 async def test_a_body_that_trickles_on_after_its_refusal_does_not_hold_the_connection() -> None:
     async with server() as port:
-        answer = await until_closed(port, POST.replace(b"POST /", b"POST /early"), b"x")
+        answer = await until_closed(port, LARGE, b"x")
     assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_who_never_sends_the_whole_body_does_not_reach_the_app() -> None:
+    reached: list[int] = []
+    async with server(app=noting(reached)) as port:
+        answers = [await until_closed(port, head + b"x") for head in (POST, CHUNKED)]
+    assert [answer.partition(b" ")[2][:3] for answer in answers] == [b"408"] * 2
+    assert reached == []
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [(POST, b"x" * 999, b"x"), (CHUNKED, b"x" * 999, b"x\r\n0\r\n\r\n")],
+    ids=["by its length", "in chunks"],
+)
+async def test_a_body_that_comes_in_pieces_reaches_the_app_in_one(pieces: Sequence[bytes]) -> None:
+    reached: list[int] = []
+    async with server(Server(), noting(reached)) as port:
+        assert (await in_pieces(port, pieces)).startswith(b"HTTP/1.1 200 ")
+    assert reached == [1_000]
+
+
+async def test_a_large_body_is_refused_before_it_is_whole() -> None:
+    async with server(Server()) as port:
+        assert (await in_pieces(port, [LARGE])).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_who_asks_whether_to_send_the_body_is_told_by_the_app() -> None:
+    asking = POST.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n")
+    async with server(Server()) as port:
+        assert (await in_pieces(port, [asking])).startswith(b"HTTP/1.1 100 ")
+        refused = await in_pieces(port, [asking.replace(b"POST /", b"POST /early")])
+    assert refused.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_request_behind_another_waits_for_its_own_body() -> None:
+    reached: list[int] = []
+    both = POST + b"x" * 1_000 + POST.replace(b"host", b"connection: close\r\nhost") + b"y"
+    async with server(Server(), noting(reached)) as port:
+        answers = await in_pieces(port, [both, b"y" * 998, b"y"], until=b"close")
+    assert answers.count(b"HTTP/1.1 200 ") == 2
+    assert reached == [1_000, 1_000]
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 1_000], ids=["without a body", "with a body"])
+async def test_who_offers_another_protocol_is_answered_in_this_one(body: bytes) -> None:
+    offer = b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with server(Server()) as port:
+        answer = await in_pieces(port, [b"POST / HTTP/1.1\r\nhost: x\r\n" + offer + body])
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def in_pieces(port: int, pieces: Sequence[bytes], until: bytes = b"\r\n\r\n") -> bytes:
+    """What is answered to a request that comes in packets of its own, as far as `until`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.001)
+    answer = await reader.readuntil(until)
+    writer.close()
+    return answer
 
 
 async def test_an_idle_connection_is_ended_after_its_answer() -> None:
