@@ -89,7 +89,7 @@ async def post_events(request: Request) -> Response:
         connection = connection_address(facts, settings)
         if (who := asker(facts, connection, settings)) is not None:
             rates.addresses.take(who)
-        check_head(request.headers)
+        check_head(request.headers, origin)
         post = parse_body(await read_post(request))
         site = known_site(settings, post.site_key)
         site_key = site.key
@@ -116,12 +116,12 @@ def store_unavailable(failure: StoreError, site_key: str = "") -> Response:
     return error(503, "store_unavailable", message, {"retry-after": str(RETRY_AFTER_SECONDS)})
 
 
-def check_head(headers: Headers) -> None:
+def check_head(headers: Headers, origin: str | None) -> None:
     """What can be refused before the body is read: a page's text or JSON, uncompressed, of a size we take.
 
     A compressed body of that size could unfold into a large one.
     """
-    if origin_of(headers) is None:
+    if origin is None:
         raise WireError(BodyReason.ORIGIN_MISSING)
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in CONTENT_TYPES:

@@ -45,7 +45,7 @@ async def _take(request: Request, settings: Settings, origin: str | None) -> Non
     facts = request_facts(request, now_ms)
     if (who := asker(facts, connection_address(facts, settings), settings)) is not None:
         rates.addresses.take(who)
-    check_head(request.headers)
+    check_head(request.headers, origin)
     report = parse_report(await read_post(request))
     site = known_site(settings, report.site_key)
     page_origin(origin, site)
