@@ -1,7 +1,6 @@
-"""The door: each method of `Store`, handed to the writer, to a transaction or to a reader."""
+"""The door: each method of `Store`, handed to the writer or to a transaction; what only reads is in `questions.py`."""
 
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
@@ -23,66 +22,48 @@ from relay.store.postgres import (
     alerts,
     circuits,
     clock_step,
-    counter,
     days,
     ended,
-    families,
     issues,
     marks,
     outbox,
-    person,
-    prune,
     quality,
-    receipts,
     senders,
+    upkeep,
 )
 from relay.store.postgres.counter import count_at
-from relay.store.postgres.database import Connection, Database, Unit
+from relay.store.postgres.database import Connection, Database
+from relay.store.postgres.questions import Questions
 from relay.store.postgres.schema import migrate
 from relay.store.postgres.writer import Post, Writer, refusals
 from relay.store.protocol import (
     ORDER_MS,
-    STEP_KEPT_MS,
-    STEPS_MS,
     AttemptResult,
-    Backlog,
     Circuit,
-    Counts,
     Decision,
     Erased,
-    EventRow,
-    FamilyCount,
-    Filters,
     Issue,
     IssueSeen,
     Lease,
-    Mark,
     MarkKind,
-    PixelAttempt,
-    PixelState,
-    SenderCount,
     StoredReceipt,
-    Totals,
 )
-from relay.store.rules import DAY_MS, Counted, replayable
+from relay.store.rules import Counted, replayable
 
 T = TypeVar("T")
-Forget = Callable[[Connection], Awaitable[int]]  # how many it forgot
 
 REPLAY_BITE: Final = 500
 NO_END_MS: Final = 2**62  # a clock that was set back has left fates in the future
 SHARDS: Final = 32  # of counts: two machines seldom share one, and one only costs them a wait
 READY_SECONDS: Final = 3.0
-PAGE: Final = 200
 
 
-class PostgresStore:
+class PostgresStore(Questions):
     """A `Store` in a PostgreSQL database, for any number of processes: `async with await PostgresStore.open(url)`."""
 
     def __init__(self, url: str, limits: StoreSettings, clock_ms: Callable[[], int]) -> None:
-        self._database = Database(url)
+        super().__init__(Database(url), clock_ms)
         self._limits = limits
-        self._clock_ms = clock_ms
         self._shard = secrets.randbelow(SHARDS)
         self._courier = uuid4()
         self._days: set[int] = set()  # those that are known to have a place
@@ -237,42 +218,8 @@ class PostgresStore:
                 return replayed
             after = next_after
 
-    async def find(self, event_id: str) -> list[StoredReceipt]:
-        return await self._read(partial(receipts.find, event_id=event_id, now_ms=self._clock_ms()))
-
-    async def recent(self, filters: Filters) -> list[EventRow]:
-        return await self._read(partial(receipts.recent, filters=filters, now_ms=self._clock_ms()))
-
-    async def event_names(self) -> list[str]:
-        return await self._read(receipts.event_names)
-
-    async def families(self, *, since_ms: int, site: str | None = None) -> list[FamilyCount]:
-        return await self._read(partial(families.families, since_ms=since_ms, site=site))
-
-    async def counts(
-        self, what: Topic, *, step_ms: int, since_ms: int, site: str | None = None
-    ) -> list[Counts]:
-        query = partial(counter.counts, what=what, step_ms=step_ms, since_ms=since_ms, site=site)
-        return await self._read(query)
-
     async def mark(self, kind: MarkKind, subject: str, detail: str, *, now_ms: int) -> None:
         await self._write(marks.mark, kind=kind, subject=subject, detail=detail, now_ms=now_ms)
-
-    async def marks(self, *, since_ms: int) -> list[Mark]:
-        return await self._read(partial(marks.marks, since_ms=since_ms))
-
-    async def latest(self, *, site: str | None = None, limit: int) -> list[StoredReceipt]:
-        query = partial(receipts.latest, site=site, limit=limit, now_ms=self._clock_ms())
-        return await self._read(query)
-
-    async def orders(self, keys: Sequence[bytes]) -> list[str]:
-        return await self._read(partial(receipts.orders, keys=keys))
-
-    async def backlog(self) -> list[Backlog]:
-        return await self._read(outbox.backlog)
-
-    async def attempts(self, *, limit: int) -> list[PixelAttempt]:
-        return await self._read(partial(receipts.attempts, limit=limit))
 
     async def note(self, seen: IssueSeen, *, now_ms: int) -> None:
         await self._write(issues.note_one, seen=seen, now_ms=now_ms)
@@ -280,26 +227,11 @@ class PostgresStore:
     async def resolve(self, issue: Issue, *, now_ms: int) -> bool:
         return await self._write(issues.resolve, issue=issue, now_ms=now_ms)
 
-    async def parked(self) -> list[PixelState]:
-        return await self._read(receipts.parked)
-
-    async def totals(self) -> Totals:
-        return await self._read(receipts.totals)
-
-    async def issues(self) -> list[Issue]:
-        return await self._read(issues.issues)
-
     async def note_senders(self, site: str, seen: Sequence[Sighting], now_ms: int) -> None:
         await self._write(senders.note_senders, site=site, seen=seen, now_ms=now_ms)
 
-    async def senders(self, *, since_ms: int, site: str | None = None) -> list[SenderCount]:
-        return await self._read(partial(senders.senders, since_ms=since_ms, site=site))
-
     async def keep_quality(self, records: Sequence[QualityRecord]) -> None:
         await self._write(quality.keep_quality, records=records)
-
-    async def quality(self, *, since_ms: int) -> list[QualityRecord]:
-        return await self._read(partial(quality.quality, since_ms=since_ms))
 
     async def alerts(self) -> list[AlertState]:
         return await self._database.read(alerts.alerts)
@@ -328,86 +260,28 @@ class PostgresStore:
         this, and several at once.
         """
         counted_by_ms = now_ms - (retention_ms if counter_ms is None else counter_ms)
-        await self._forget_visitors(now_ms - address_ms)
-        await self._forget_days(now_ms - retention_ms)
-        forgetting: tuple[Forget, ...] = (
-            partial(prune.forget_attempts, by_ms=now_ms - retention_ms - prune.ATTEMPT_MS),
-            partial(prune.forget_keys, now_ms=now_ms, retention_ms=retention_ms),
-            *(
-                partial(
-                    prune.forget_counters,
-                    step_ms=step_ms,
-                    by_ms=max(counted_by_ms, now_ms - STEP_KEPT_MS.get(step_ms, now_ms)),
-                )
-                for step_ms in STEPS_MS
-            ),
-            partial(prune.forget_marks, by_ms=counted_by_ms),
-            partial(prune.forget_families, by_ms=counted_by_ms),
-            partial(senders.forget_senders, by_ms=counted_by_ms, limit=prune.BITE),
-            partial(quality.forget_quality, by_ms=counted_by_ms),
-            partial(alerts.forget_alerts, by_ms=counted_by_ms),
-            partial(prune.forget_orders, by_ms=now_ms - order_ms),
-            partial(issues.forget_issues, by_ms=counted_by_ms),
-            prune.forget_done,
+        await upkeep.forget_visitors(self._database, now_ms - address_ms)
+        await upkeep.forget_days(self._database, self._days, now_ms - retention_ms)
+        await upkeep.forget_rows(
+            self._database,
+            now_ms=now_ms,
+            retention_ms=retention_ms,
+            counted_by_ms=counted_by_ms,
+            ordered_by_ms=now_ms - order_ms,
         )
-        for forget in forgetting:
-            await self._repeat(forget)
         self._days = await days.make_days(self._database, (days.day_of(now_ms), days.day_of(now_ms) + 1))
-
-    async def _forget_days(self, ended_by_ms: int) -> None:
-        for day in await self._database.read(days.kept_days):
-            if DAY_MS * (day + 1) > ended_by_ms:
-                return  # this one and all after it are younger
-            if await self._database.read(partial(prune.is_needed, day=day, ended_by_ms=ended_by_ms)):
-                late_ms = ended_by_ms - prune.GRACE_MS
-                await self._repeat(partial(prune.forget_events, day=day, ended_by_ms=late_ms))
-                continue
-            self._days.discard(day)
-            await self._write(prune.forget_replays, day=day)
-            await days.drop_days(self._database, [day])
 
     async def erase(self, hashes: Sequence[str]) -> list[Erased]:
         """As promised, bite after bite; then the days concerned are written anew."""
-        wanted = sorted(set(hashes))
-        were: Counter[tuple[str, str, str]] = Counter()
-        touched: set[int] = set()
-        after = 0
-        while row_ids := await self._database.read(
-            partial(person.mentions, hashes=wanted, after=after, limit=prune.BITE)
-        ):
-            for each in await self._write(person.erase, row_ids=row_ids):
-                were[each.site, each.pixel, each.was] += each.events
-            touched |= {row_id >> days.SEQUENCE_BITS for row_id in row_ids}
-            after = row_ids[-1]
-        if touched:
-            await self._rewrite(touched)
-        return [Erased(site=site, pixel=pixel, was=was, events=n) for (site, pixel, was), n in were.items()]
+        return await upkeep.erase(self._database, hashes)
 
     async def rewrite(self) -> None:
         """As promised, a day after the other."""
-        await self._rewrite(set(await self._database.read(days.kept_days)))
+        await upkeep.rewrite(self._database, await self._database.read(days.kept_days))
 
-    async def _rewrite(self, touched: set[int]) -> None:
-        """A deleted row stands in its page until somebody writes there."""
-        async with self._database.session() as connection:
-            await connection.execute("SET statement_timeout = 0")
-            for day in sorted(touched):
-                for table in days.DAILY:
-                    await connection.execute(f"VACUUM FULL {table}_{day}")
-            await connection.execute("RESET statement_timeout")
-
-    async def export(self, hashes: Sequence[str] | None) -> AsyncIterator[StoredReceipt]:
+    def export(self, hashes: Sequence[str] | None) -> AsyncIterator[StoredReceipt]:
         """Every receipt, or one person's, oldest first; nobody is disturbed."""
-        after = 0
-        while True:
-            chosen = person.every_id if hashes is None else partial(person.mentions, hashes=hashes)
-            row_ids = await self._database.read(partial(chosen, after=after, limit=PAGE))
-            page = partial(receipts.of_rows, row_ids=row_ids, now_ms=self._clock_ms())
-            for receipt in await self._database.read(page):
-                yield receipt
-            if len(row_ids) < PAGE:
-                return
-            after = row_ids[-1]
+        return upkeep.export(self._database, hashes, self._clock_ms)
 
     async def ready(self) -> bool:
         """As promised: a small write was committed just now."""
@@ -421,24 +295,8 @@ class PostgresStore:
         """As promised: none; what cannot be committed is not taken."""
         return 0
 
-    async def _read(self, query: Unit[T]) -> T:
-        return await self._database.read(query)
-
     async def _write(self, work: Callable[..., Awaitable[T]], **arguments: Any) -> T:
         return await self._database.write(partial(work, **arguments))
-
-    async def _forget_visitors(self, ended_by_ms: int) -> None:
-        after = 0
-        while row_ids := await self._database.read(
-            partial(prune.old_visitors, after=after, ended_by_ms=ended_by_ms)
-        ):
-            await self._write(prune.forget_visitors, row_ids=row_ids, ended_by_ms=ended_by_ms)
-            after = row_ids[-1]
-
-    async def _repeat(self, forget: Forget) -> None:
-        """Bite after bite, with room between them for the posts that wait."""
-        while await self._database.write(forget):
-            pass
 
 
 async def _nothing(connection: Connection) -> None:
