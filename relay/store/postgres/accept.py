@@ -9,18 +9,21 @@ from relay.event.families import family_path
 from relay.event.records import OutboxEvent
 from relay.store.checksum import checksum
 from relay.store.postgres.database import Connection
-from relay.store.postgres.days import row_id
+from relay.store.postgres.days import day_of, first_id
 from relay.store.postgres.families import Way, way
-from relay.store.postgres.rows import add_legs, put_visitors
+from relay.store.postgres.rows import leg_row, visitor_row
 from relay.store.rules import facts_of, first_of_order, leg_columns, repeated_order
 
+# The ids are in the order of the posts, the rows are locked in the order of their keys.
 ADD_KEYS: Final = """
 INSERT INTO dedup (key, event, seen_ms, visitors)
-SELECT key, event, seen_ms, visitors
-FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[]) AS new (key, event, seen_ms, visitors)
+SELECT key, event, seen_ms, visitors FROM (
+    SELECT key, first_id | nextval('event_seq') AS event, seen_ms, visitors
+    FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[]) AS new (key, first_id, seen_ms, visitors)
+) AS numbered
 ORDER BY key
 ON CONFLICT (key) DO NOTHING
-RETURNING key
+RETURNING key, event
 """
 
 ADD_ORDERS: Final = """
@@ -36,20 +39,41 @@ SELECT purchase.key, event.event_id
 FROM purchase LEFT JOIN event ON event.id = purchase.event WHERE purchase.key = ANY($1::bytea[])
 """
 
+# One array for each column, however many tables have it: what a statement costs this process is its arrays.
 ACCEPT: Final = """
-WITH facts AS (
-    INSERT INTO event
-        (id, key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc)
+WITH new AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-        $9::bytea[], $10::bytea[], $11::bigint[])
+        $9::bytea[], $10::bytea[], $11::bigint[],
+        $12::text[], $13::text[], $14::bigint[], $15::bytea[], $16::bigint[],
+        $17::text[], $18::text[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bytea[],
+        $24::bigint[], $25::bigint[]
+    ) AS new (
+        id, key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc,
+        client_ip_address, client_user_agent, visitor_crc, addresses, addresses_crc,
+        state, evidence, transport, dispatched_ms, settled_ms, reported_ms, seen, not_before_ms, leg_crc)
+),
+facts AS (
+    INSERT INTO event
+        (id, key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc)
+    SELECT id, key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc FROM new
+),
+visitors AS (
+    INSERT INTO visitor (event, client_ip_address, client_user_agent, crc, addresses, addresses_crc)
+    SELECT id, client_ip_address, client_user_agent, visitor_crc, addresses, addresses_crc FROM new
+),
+legs AS (
+    INSERT INTO leg
+        (event, seq, state, evidence, transport, dispatched_ms, settled_ms, reported_ms, seen, not_before_ms, crc)
+    SELECT id, 0, state, evidence, transport, dispatched_ms, settled_ms, reported_ms, seen, not_before_ms, leg_crc
+    FROM new
 ),
 waiting AS (
     INSERT INTO queue (event, key, pixel, site, event_name, due_ms, attempts)
-    SELECT *, 0 FROM unnest($12::bigint[], $13::bytea[], $14::text[], $15::text[], $16::text[], $17::bigint[])
+    SELECT id, key, pixel, site, event_name, not_before_ms, 0 FROM new WHERE id <> ALL ($26::bigint[])
 )
 INSERT INTO fate (event, fate, reason, detail, at_ms)
-SELECT * FROM unnest($18::bigint[], $19::text[], $20::text[], $21::text[], $22::bigint[])
+SELECT * FROM unnest($26::bigint[], $27::text[], $28::text[], $29::text[], $30::bigint[])
 """
 
 
@@ -58,21 +82,25 @@ class New:
     """An event whose key nobody had, and the row that it gets."""
 
     at: int  # its place in the group
-    row_id: int
     event: OutboxEvent
+    row_id: int = 0
     detail: str | None = None
 
 
-async def accept(
-    connection: Connection, events: Sequence[OutboxEvent], numbers: Sequence[int], ways: Counter[Way]
-) -> list[New]:
+async def accept(connection: Connection, events: Sequence[OutboxEvent], ways: Counter[Way]) -> list[New]:
     """Store those whose key nobody had."""
     offered: dict[bytes, New] = {}
-    for at, (event, number) in enumerate(zip(events, numbers, strict=True)):
-        offered.setdefault(event.key, New(at, row_id(event.received_ms, number), event))
-    rows = [(new.event.key, new.row_id, new.event.received_ms, new.event.visitor) for new in offered.values()]
-    added = {row["key"] for row in await connection.fetch(ADD_KEYS, *zip(*rows, strict=True))}
-    fresh = [new for new in offered.values() if new.event.key in added]
+    for at, event in enumerate(events):
+        offered.setdefault(event.key, New(at, event))
+    rows = [
+        (e.key, first_id(day_of(e.received_ms)), e.received_ms, e.visitor)
+        for new in offered.values()
+        for e in (new.event,)
+    ]
+    added = dict(await connection.fetch(ADD_KEYS, *zip(*rows, strict=True)))
+    fresh = [new for key, new in offered.items() if key in added]
+    for new in fresh:
+        new.row_id = added[new.event.key]
     if fresh:
         await _once_per_order(connection, fresh)
         await _store(connection, fresh)
@@ -104,31 +132,22 @@ async def _once_per_order(connection: Connection, fresh: Sequence[New]) -> None:
 
 
 async def _store(connection: Connection, fresh: Sequence[New]) -> None:
-    facts = [(new.row_id, *columns, checksum(columns)) for new in fresh for columns in (facts_of(new.event),)]
-    waiting = [
-        (new.row_id, e.key, e.pixel, e.site, e.event_name, e.not_before_ms)
-        for new in fresh
-        for e in (new.event,)
-        if e.fate is None
-    ]
     ended = [
         (new.row_id, e.fate.value, e.fate_reason, new.detail, e.received_ms)
         for new in fresh
         for e in (new.event,)
         if e.fate is not None
     ]
-    await connection.execute(ACCEPT, *_columns(facts, 11), *_columns(waiting, 6), *_columns(ended, 5))
-    await put_visitors(
-        connection,
-        [
-            (new.row_id, e.client_ip_address, e.client_user_agent, e.addresses)
-            for new in fresh
-            for e in (new.event,)
-        ],
-    )
-    await add_legs(
-        connection, [(new.row_id, 0, *leg_columns(new.event.leg), new.event.not_before_ms) for new in fresh]
-    )
+    await connection.execute(ACCEPT, *zip(*map(_row, fresh), strict=True), *_columns(ended, 5))
+
+
+def _row(new: New) -> tuple[Any, ...]:
+    """All that is known of it; its id stands at the head of each table's row, and here once."""
+    row_id, e = new.row_id, new.event
+    facts = facts_of(e)
+    visitor = visitor_row(row_id, e.client_ip_address, e.client_user_agent, e.addresses)
+    leg = leg_row(row_id, 0, *leg_columns(e.leg), e.not_before_ms)
+    return (row_id, *facts, checksum(facts), *visitor[1:], *leg[2:])
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Any]:

@@ -7,7 +7,6 @@ New events (`accept.py`) and known ones (`known.py`) go through together; those 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -23,8 +22,6 @@ from relay.store.postgres.writer import Post
 from relay.store.protocol import IssueSeen
 from relay.store.rules import admission_counts, sightings
 
-NUMBERS: Final = "SELECT nextval('event_seq') AS number FROM generate_series(1, $1)"
-
 
 async def admit(connection: Connection, posts: Sequence[Post], shard: int) -> list[list[Admission]]:
     """Take every event of every post, one answer each; a key that comes twice is known the second time."""
@@ -32,11 +29,10 @@ async def admit(connection: Connection, posts: Sequence[Post], shard: int) -> li
     again = [post.again for post in posts for _ in post.events]
     if not events:
         return [[] for _ in posts]
-    numbers = [row["number"] for row in await connection.fetch(NUMBERS, len(events))]
     admitted: list[Admitted | None] = [None] * len(events)
     ways: Counter[Way] = Counter()
     counts: Counter[At] = Counter()
-    for new in await accept(connection, events, numbers, ways):
+    for new in await accept(connection, events, ways):
         admitted[new.at] = (Admission.ACCEPTED, new.event)
     rest = [at for at, done in enumerate(admitted) if done is None]
     if rest:

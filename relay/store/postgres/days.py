@@ -43,10 +43,6 @@ def first_id(day: int) -> int:
     return day << SEQUENCE_BITS
 
 
-def row_id(received_ms: int, number: int) -> int:
-    return first_id(day_of(received_ms)) | number
-
-
 async def kept_days(connection: Connection) -> list[int]:
     """The days that have a partition, oldest first."""
     return [row["day"] for row in await connection.fetch(KEPT)]

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.store.checksum import checksum
+from relay.event.records import SeenAddress
+from relay.store.checksum import Column, checksum
 from relay.store.postgres.database import Connection
 
 PUT_VISITORS: Final = """
@@ -25,14 +26,22 @@ SELECT * FROM unnest(
 """
 
 
+def visitor_row(
+    event: int, address: str | None, agent: str | None, addresses: Sequence[SeenAddress]
+) -> tuple[Any, ...]:
+    seen = msgspec.json.encode(addresses)
+    return event, address, agent, checksum((event, address, agent)), seen, checksum((event, seen))
+
+
+def leg_row(*leg: Column) -> tuple[Column, ...]:
+    return (*leg, checksum(leg))
+
+
 async def put_visitors(connection: Connection, visitors: Sequence[tuple[Any, ...]]) -> None:
-    rows = []
-    for event, address, agent, addresses in visitors:
-        visitor, seen = (event, address, agent), (event, msgspec.json.encode(addresses))
-        rows.append((*visitor, checksum(visitor), seen[1], checksum(seen)))
+    rows = [visitor_row(*visitor) for visitor in visitors]
     await connection.execute(PUT_VISITORS, *zip(*rows, strict=True))
 
 
 async def add_legs(connection: Connection, legs: Sequence[tuple[Any, ...]]) -> None:
     if legs:
-        await connection.execute(ADD_LEGS, *zip(*((*leg, checksum(leg)) for leg in legs), strict=True))
+        await connection.execute(ADD_LEGS, *zip(*(leg_row(*leg) for leg in legs), strict=True))

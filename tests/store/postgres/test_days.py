@@ -4,7 +4,7 @@ import pytest
 
 from relay.event.outcome import Admission
 from relay.store.postgres import PostgresStore
-from relay.store.postgres.days import day_of, row_id
+from relay.store.postgres.days import day_of, first_id
 from tests.store.samples import NOW_MS, end_all, event
 
 pytestmark = pytest.mark.anyio
@@ -13,11 +13,20 @@ DAY_MS = 86_400_000
 PARTITIONS = "SELECT relname FROM pg_class WHERE relname ~ '^(event|visitor|leg|fate|attempt_event)_[0-9]+$'"
 
 
-def test_a_row_id_grows_with_its_day_first_and_stays_exact_in_a_browser() -> None:
-    assert row_id(NOW_MS, 2**38 - 1) < row_id(NOW_MS + DAY_MS, 1)
-    assert row_id(NOW_MS, 1) < row_id(NOW_MS, 2)
-    in_2050_ms = 2_540_000_000_000
-    assert row_id(in_2050_ms, 2**38 - 1) < 2**53
+def test_an_id_is_under_its_day_and_stays_exact_in_a_browser() -> None:
+    day = day_of(NOW_MS)
+    assert first_id(day) + 2**38 == first_id(day + 1)
+    assert first_id(day_of(2_540_000_000_000) + 1) < 2**53  # in 2050
+
+
+async def test_ids_follow_the_order_of_a_post_and_not_that_of_its_keys(database: str) -> None:
+    post = [event(f"e{number}") for number in range(20)]
+    assert post != sorted(post, key=lambda each: each.key)
+    ids = "SELECT key FROM event ORDER BY id"
+    async with await PostgresStore.open(database) as store:
+        await store.admit(post)
+        rows = await store._database.read(lambda connection: connection.fetch(ids))
+    assert [row["key"] for row in rows] == [each.key for each in post]
 
 
 async def days(url: str) -> set[str]:
