@@ -70,8 +70,8 @@ def lease_to_everybody(patch: Patch) -> None:
     unused = "pixel = pixel WHERE ? > '' AND ? > 0 AND"
     rewrite(patch, sqlite.outbox, "TAKE", "lease = ?, lease_until_ms = ? WHERE", unused)
     rewrite(patch, sqlite.outbox, "HELD_BY", "queue.lease = ?", "? > ''")
-    rewrite(patch, postgres.outbox, "TAKE", "lease = $4", "lease = CASE WHEN $4::uuid IS NULL THEN $4 END")
-    rewrite(patch, postgres.outbox, "TAKE", "= $5", "= CASE WHEN $5::bigint IS NULL THEN $5 END")
+    rewrite(patch, postgres.claims, "TAKE", "lease = $4", "lease = CASE WHEN $4::uuid IS NULL THEN $4 END")
+    rewrite(patch, postgres.claims, "TAKE", "= $5", "= CASE WHEN $5::bigint IS NULL THEN $5 END")
     rewrite(patch, postgres.outbox, "HELD_BY", "lease = $1", "$1::uuid IS NOT NULL")
     real_run, real_wake = courier.Courier.run, courier.Courier.wake
     others: list[courier.Courier] = []

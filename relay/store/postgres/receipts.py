@@ -9,8 +9,8 @@ from relay.event.outcome import FATE_SENTENCES, AttemptOutcome, BrowserState, Fa
 from relay.event.records import BrowserLeg, Json, PixelSeen, SeenAddress
 from relay.event.tally import Topic
 from relay.store.checksum import is_intact
+from relay.store.postgres.claims import oldest_waiting_ms
 from relay.store.postgres.database import Connection
-from relay.store.postgres.outbox import oldest_waiting_ms
 from relay.store.protocol import (
     Attempt,
     EventRow,

@@ -21,6 +21,7 @@ from relay.store.postgres import (
     admit,
     alerts,
     circuits,
+    claims,
     clock_step,
     days,
     ended,
@@ -133,7 +134,7 @@ class PostgresStore(Questions):
 
     async def claim(self, *, now_ms: int, lease_ms: int, limit: int, busy: frozenset[str]) -> Lease | None:
         return await self._write(
-            outbox.claim, now_ms=now_ms, lease_ms=lease_ms, limit=limit, busy=busy, shard=self._shard
+            claims.claim, now_ms=now_ms, lease_ms=lease_ms, limit=limit, busy=busy, shard=self._shard
         )
 
     async def begin_attempt(self, lease: Lease, keys: Sequence[bytes], now_ms: int) -> int:
@@ -159,7 +160,7 @@ class PostgresStore(Questions):
         await self._write(outbox.unpark, pixel=pixel)
 
     async def next_due_ms(self, *, busy: frozenset[str]) -> int | None:
-        return await self._read(partial(outbox.next_due_ms, busy=busy))
+        return await self._read(partial(claims.next_due_ms, busy=busy))
 
     async def clock_stepped(self, *, expected_ms: int, now_ms: int) -> None:
         await self._write(
