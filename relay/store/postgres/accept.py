@@ -11,7 +11,7 @@ from relay.store.checksum import checksum
 from relay.store.postgres.database import Connection
 from relay.store.postgres.days import day_of, first_id
 from relay.store.postgres.families import Way, way
-from relay.store.postgres.rows import leg_row, visitor_row
+from relay.store.postgres.rows import columns, leg_row, visitor_row
 from relay.store.rules import facts_of, first_of_order, leg_columns, repeated_order
 
 # The ids are in the order of the posts, the rows are locked in the order of their keys.
@@ -138,7 +138,7 @@ async def _store(connection: Connection, fresh: Sequence[New]) -> None:
         for e in (new.event,)
         if e.fate is not None
     ]
-    await connection.execute(ACCEPT, *zip(*map(_row, fresh), strict=True), *_columns(ended, 5))
+    await connection.execute(ACCEPT, *zip(*map(_row, fresh), strict=True), *columns(ended, 5))
 
 
 def _row(new: New) -> tuple[Any, ...]:
@@ -148,8 +148,3 @@ def _row(new: New) -> tuple[Any, ...]:
     visitor = visitor_row(row_id, e.client_ip_address, e.client_user_agent, e.addresses)
     leg = leg_row(row_id, 0, *leg_columns(e.leg), e.not_before_ms)
     return (row_id, *facts, checksum(facts), *visitor[1:], *leg[2:])
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Any]:
-    """The rows turned by a quarter; as many empty columns where there are none."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width

@@ -14,7 +14,7 @@ from relay.event.outcome import Admission
 from relay.store.postgres.accept import accept
 from relay.store.postgres.counter import At, count_at
 from relay.store.postgres.database import Connection
-from relay.store.postgres.families import Way, count_ways
+from relay.store.postgres.families import Way
 from relay.store.postgres.halves import is_other_side, meet_alone
 from relay.store.postgres.issues import note
 from relay.store.postgres.known import Admitted, know, meet, write_known
@@ -51,11 +51,10 @@ async def admit(connection: Connection, posts: Sequence[Post], shard: int) -> li
             if events[at].key in sides:
                 admitted[at] = await meet_alone(connection, events[at], ways, counts, shard)
     answers = [done or (None, replace(events[at], findings=())) for at, done in enumerate(admitted)]
-    await count_ways(connection, ways, shard)
     by_post = list(_by_post(answers, posts))
     await note(connection, _sightings(by_post))
     counts.update(_counts(answers))
-    await count_at(connection, counts, shard)
+    await count_at(connection, counts, shard, ways)
     return [[answer or Admission.ACCEPTED for answer, _ in post] for post in by_post]
 
 

@@ -9,16 +9,37 @@ from typing import Final, TypeAlias
 
 from relay.event.tally import Topic
 from relay.store.postgres.database import Connection
+from relay.store.postgres.families import Way
+from relay.store.postgres.rows import columns
 from relay.store.protocol import STEPS_MS, Counts
 from relay.store.rules import Counted, totals_of
 
-ADD_TO_STEPS: Final = """
-INSERT INTO counter AS kept (step_ms, what, site, at_ms, event_name, name, shard, n)
-SELECT step_ms, what, site, at_ms, event_name, name, $8, n
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[])
-    AS new (step_ms, what, site, at_ms, event_name, name, n)
-ORDER BY 1, 2, 3, 4, 5, 6
-ON CONFLICT (step_ms, what, site, at_ms, event_name, name, shard) DO UPDATE SET n = kept.n + excluded.n
+# All that is counted in a transaction. Each part waits for the one before it, so that rows are locked in one order.
+ADD: Final = """
+WITH ways AS (
+    INSERT INTO address_family AS kept (hour_ms, site, page, token, sent, shard, n)
+    SELECT hour_ms, site, page, token, sent, $1, n
+    FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
+        AS new (hour_ms, site, page, token, sent, n)
+    ORDER BY 1, 2, 3, 4, 5
+    ON CONFLICT (hour_ms, site, page, token, sent, shard) DO UPDATE SET n = kept.n + excluded.n
+    RETURNING 1
+),
+steps AS (
+    INSERT INTO counter AS kept (step_ms, what, site, at_ms, event_name, name, shard, n)
+    SELECT step_ms, what, site, at_ms, event_name, name, $1, n
+    FROM unnest($8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::bigint[])
+        AS new (step_ms, what, site, at_ms, event_name, name, n)
+    WHERE (SELECT count(*) FROM ways) >= 0
+    ORDER BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (step_ms, what, site, at_ms, event_name, name, shard) DO UPDATE SET n = kept.n + excluded.n
+    RETURNING 1
+)
+INSERT INTO total AS kept (what, shard, n)
+SELECT what, $1, n FROM unnest($15::text[], $16::bigint[]) AS new (what, n)
+WHERE (SELECT count(*) FROM steps) >= 0
+ORDER BY 1
+ON CONFLICT (what, shard) DO UPDATE SET n = kept.n + excluded.n
 """
 
 ADD_TO_TOTAL: Final = """
@@ -44,6 +65,8 @@ WHERE step_ms = $1 AND what = $2 AND site = ANY($3::text[]) AND at_ms >= $4
 GROUP BY at_ms, event_name, name HAVING sum(n) > 0
 """
 
+NO_WAYS: Final[Mapping[Way, int]] = {}
+
 At: TypeAlias = tuple[int, Counted]  # what is counted, and when
 
 
@@ -51,18 +74,29 @@ async def count(connection: Connection, counts: Mapping[Counted, int], now_ms: i
     await count_at(connection, {(now_ms, each): n for each, n in counts.items()}, shard)
 
 
-async def count_at(connection: Connection, counts: Mapping[At, int], shard: int) -> None:
-    """Add to every step, and for what the status line tells to the total. Rows are written in one order."""
-    steps: Counter[tuple[int, str, str, int, str, str]] = Counter()
-    totals: Counter[str] = Counter()
+async def count_at(
+    connection: Connection, counts: Mapping[At, int], shard: int, ways: Mapping[Way, int] = NO_WAYS
+) -> None:
+    """Add to every step, and for what the status line tells to the total; a way's number may be negative.
+
+    Rows are written in one order.
+    """
+    minutes: Counter[At] = Counter()
+    whats: Counter[Counted] = Counter()
     for (at_ms, each), n in counts.items():
+        minutes[at_ms - at_ms % STEPS_MS[0], each] += n
+        whats[each] += n
+    steps: Counter[tuple[int, str, str, int, str, str]] = Counter()
+    for (at_ms, each), n in minutes.items():
         for step_ms in STEPS_MS:
             at = at_ms - at_ms % step_ms
             steps[step_ms, each.what.value, each.site, at, each.event_name, each.name] += n
-        totals.update(totals_of({each: n}))
-    if rows := [(*step, n) for step, n in steps.items() if n]:
-        await connection.execute(ADD_TO_STEPS, *zip(*rows, strict=True), shard)
-    await add_to_totals(connection, totals, shard)
+    totals = totals_of(whats)
+    if any(ways.values()) or any(steps.values()) or totals:
+        rows = [(*way, n) for way, n in ways.items() if n]
+        step_rows = [(*step, n) for step, n in steps.items() if n]
+        of_totals = list(totals), list(totals.values())
+        await connection.execute(ADD, shard, *columns(rows, 6), *columns(step_rows, 7), *of_totals)
 
 
 async def add_to_totals(connection: Connection, totals: Mapping[str, int], shard: int) -> None:

@@ -1,6 +1,5 @@
-"""The way of each event's address, as families, by the hour; written in the transaction of what it counts."""
+"""The way of each event's address, as families, by the hour; `counter.py` writes them with the other counts."""
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -9,15 +8,6 @@ from relay.event.families import FamilyPath
 from relay.store.postgres.database import Connection
 from relay.store.protocol import FamilyCount
 from relay.store.rules import HOUR_MS, NO_FAMILY
-
-ADD: Final = """
-INSERT INTO address_family AS kept (hour_ms, site, page, token, sent, shard, n)
-SELECT hour_ms, site, page, token, sent, $7, n
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[])
-    AS new (hour_ms, site, page, token, sent, n)
-ORDER BY 1, 2, 3, 4, 5
-ON CONFLICT (hour_ms, site, page, token, sent, shard) DO UPDATE SET n = kept.n + excluded.n
-"""
 
 READ: Final = """
 SELECT page, token, sent, sum(n)::bigint AS n FROM address_family
@@ -37,13 +27,6 @@ class Way(NamedTuple):
 def way(path: FamilyPath, site: str, received_ms: int) -> Way:
     page, token, sent = (family or NO_FAMILY for family in path)
     return Way(received_ms - received_ms % HOUR_MS, site, page, token, sent)
-
-
-async def count_ways(connection: Connection, ways: Mapping[Way, int], shard: int) -> None:
-    """A number may be negative, where an event has been counted and now goes another way."""
-    if ways := {each: n for each, n in ways.items() if n}:
-        columns = zip(*((*each, n) for each, n in ways.items()), strict=True)
-        await connection.execute(ADD, *columns, shard)
 
 
 async def families(connection: Connection, *, since_ms: int, site: str | None) -> list[FamilyCount]:

@@ -123,7 +123,7 @@ async def meet_alone(
     event = replace(event, findings=())  # the two sides may say different things of it
     if await _pair(connection, half, event, ways, counts, shard):
         return Admission.UPDATED, event
-    await connection.execute(KNOWN_AGAIN, [event.key], [1], [known.visitors or None])
+    await connection.execute(KNOWN_AGAIN, [event.key], [1], [known.visitors or None], (), ())
     return Admission.DUPLICATE, event
 
 

@@ -22,7 +22,7 @@ from relay.store.postgres.counter import At
 from relay.store.postgres.database import Connection
 from relay.store.postgres.ended import Later, recounts
 from relay.store.postgres.families import Way, way
-from relay.store.postgres.rows import add_legs, put_visitors
+from relay.store.postgres.rows import add_legs, columns, put_visitors
 from relay.store.rules import RANK_OF_STORED, UNREADABLE, Held, leg_columns, stored_leg, why_with
 
 KNOWN: Final = (
@@ -30,18 +30,19 @@ KNOWN: Final = (
 )
 
 # Held: never attempted, and in no courier's hands. Locked, so that no courier takes it while its hold is moved.
-HELD: Final = """
-SELECT event FROM queue WHERE event = ANY($1::bigint[]) AND attempts = 0 AND lease IS NULL ORDER BY event FOR UPDATE
-"""
-
 # The last report is the best one: only better ones are added.
 STORED: Final = """
+WITH held AS MATERIALIZED (
+    SELECT event FROM queue WHERE event = ANY($1::bigint[]) AND attempts = 0 AND lease IS NULL
+    ORDER BY event FOR UPDATE
+)
 SELECT event.id, event.key, event.site, event.pixel, event.event_name, event.event_id, event.event_time_ms,
     event.received_ms, event.server_event, event.why, event.crc,
     leg.seq, leg.state, leg.settled_ms, leg.reported_ms,
     visitor.event AS visitor, visitor.client_ip_address, visitor.client_user_agent,
-    visitor.addresses, visitor.addresses_crc
+    visitor.addresses, visitor.addresses_crc, held.event IS NOT NULL AS is_held
 FROM event
+LEFT JOIN held ON held.event = event.id
 LEFT JOIN visitor ON visitor.event = event.id
 LEFT JOIN LATERAL (
     SELECT seq, state, settled_ms, reported_ms FROM leg WHERE leg.event = event.id ORDER BY seq DESC LIMIT 1
@@ -55,12 +56,12 @@ UPDATE event SET why = new.why, crc = new.crc
 FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS new (id, why, crc) WHERE event.id = new.id
 """
 
-MOVE_HOLDS: Final = """
-UPDATE queue SET due_ms = new.due_ms FROM unnest($1::bigint[], $2::bigint[]) AS new (event, due_ms)
-WHERE queue.event = new.event
-"""
-
+# Keys and waiting rows are locked already.
 KNOWN_AGAIN: Final = """
+WITH moved AS (
+    UPDATE queue SET due_ms = new.due_ms FROM unnest($4::bigint[], $5::bigint[]) AS new (event, due_ms)
+    WHERE queue.event = new.event
+)
 UPDATE dedup SET duplicates = dedup.duplicates + new.duplicates, visitors = new.visitors
 FROM unnest($1::bytea[], $2::integer[], $3::bytea[]) AS new (key, duplicates, visitors) WHERE dedup.key = new.key
 """
@@ -97,7 +98,6 @@ async def know(connection: Connection, keys: set[bytes]) -> dict[bytes, KnownEve
     """Everything that is stored of these events, locked."""
     stored = await connection.fetch(KNOWN, list(keys))
     row_ids = [row["event"] for row in stored if row["event"] is not None]
-    held = {row["event"] for row in await connection.fetch(HELD, row_ids)}
     rows = {row["id"]: row for row in await connection.fetch(STORED, row_ids)}
     known = {}
     for key, at, visitors, seen_ms in stored:
@@ -109,7 +109,7 @@ async def know(connection: Connection, keys: set[bytes]) -> dict[bytes, KnownEve
             visitors=visitors or b"",
             seen_ms=seen_ms,
             row=row,
-            is_held=at in held,
+            is_held=row is not None and row["is_held"],
             seq=seq,
             rank=RANK_OF_STORED.get(state, UNREADABLE),
             address=None if row is None else row["client_ip_address"],
@@ -176,10 +176,9 @@ async def write_known(connection: Connection, known: Sequence[KnownEvent]) -> Co
     if not known:
         return Counter()
     rows = sorted((each.key, each.duplicates, each.visitors or None) for each in known)
-    await connection.execute(KNOWN_AGAIN, *zip(*rows, strict=True))
+    moved = [(each.row_id, each.due_ms) for each in known if each.due_ms is not None]
+    await connection.execute(KNOWN_AGAIN, *zip(*rows, strict=True), *columns(moved, 2))
     await add_legs(connection, [leg for each in known for leg in each.legs])
-    if moved := [(each.row_id, each.due_ms) for each in known if each.due_ms is not None]:
-        await connection.execute(MOVE_HOLDS, *zip(*moved, strict=True))
     renewed = [each for each in known if each.addresses is not None]
     if renewed:
         whys = [(each.row_id, each.why, checksum((*_facts(each.row)[:-1], each.why))) for each in renewed]

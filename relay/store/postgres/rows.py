@@ -1,4 +1,4 @@
-"""The rows beside an event's own: who its visitor was, and what was reported of its browser half."""
+"""Rows beside an event's own: who its visitor was, and what was reported of its browser half; and rows as columns."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -45,3 +45,8 @@ async def put_visitors(connection: Connection, visitors: Sequence[tuple[Any, ...
 async def add_legs(connection: Connection, legs: Sequence[tuple[Any, ...]]) -> None:
     if legs:
         await connection.execute(ADD_LEGS, *zip(*(leg_row(*leg) for leg in legs), strict=True))
+
+
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Any]:
+    """The rows turned by a quarter, as a statement takes them; as many empty columns where there are none."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
