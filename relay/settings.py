@@ -541,6 +541,9 @@ class EventMapping(Section, frozen=True):
                 raise ValueError(f"{name} is longer than the {EVENT_NAME_MAX} characters that Meta takes")
 
 
+NO_RULES: Final = EventRules()  # what a site has that says nothing of an event
+
+
 class Site(Section, frozen=True):
     """[[site]]: one shop."""
 
@@ -641,7 +644,7 @@ class Site(Section, frozen=True):
         return tuple(pixel.id for pixel in self.pixels)
 
     def rules_of(self, event_name: str) -> EventRules:
-        return self.events.get(event_name) or self.events.get(EVERY_EVENT) or EventRules()
+        return self.events.get(event_name) or self.events.get(EVERY_EVENT) or NO_RULES
 
 
 class Settings(Section, frozen=True):
