@@ -28,7 +28,7 @@ IPV6_PREFIX: Final = 64  # what one household or one server has to itself
 # Failures per minute, hour and day grow more slowly than time: whoever goes on trying waits longer and longer.
 HOURLY: Final = 4
 DAILY: Final = 10
-HELD_BACK_STEP: Final = 100  # that many who wait double the wait of the next, as many again add as much
+HELD_BACK_STEP: Final = 50  # that many who wait double the wait of the next, as many again add as much
 
 
 class Limited(Exception):
