@@ -124,20 +124,7 @@ def hide_ambiguous_sends(patch: Patch) -> None:
 
 def hold_nothing(patch: Patch) -> None:
     rewrite(patch, sqlite.accept, "ADD_TO_QUEUE", "(?, ?, ?, 0)", "(?, ?, 0 * ?, 0)")
-    rewrite(
-        patch,
-        postgres.accept,
-        "ACCEPT",
-        "SELECT *, 0 FROM unnest($12",
-        "SELECT event, key, pixel, site, name, 0, 0 FROM unnest($12",
-    )
-    rewrite(
-        patch,
-        postgres.accept,
-        "ACCEPT",
-        "$17::bigint[])",
-        "$17::bigint[]) AS new (event, key, pixel, site, name, due_ms)",
-    )
+    rewrite(patch, postgres.accept, "ACCEPT", "event_name, not_before_ms, 0", "event_name, 0, 0")
 
 
 def alter_values(patch: Patch) -> None:
