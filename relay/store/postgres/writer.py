@@ -52,6 +52,7 @@ class Writer:
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
+        self._loop = asyncio.get_running_loop()  # asked once: each time is a system call
         self._inbox: deque[_Waiting] = deque()
         self._filled = asyncio.Event()
         self._closed = False
@@ -69,13 +70,12 @@ class Writer:
         """
         if self._closed:
             raise StoreError("The store is closed.")
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(post, loop.create_future())
+        waiting = _Waiting(post, self._loop.create_future())
         self._inbox.append(waiting)
         self._filled.set()
         if seconds is None:
             return await waiting.answer
-        late = loop.call_later(seconds, waiting.withdraw)
+        late = self._loop.call_later(seconds, waiting.withdraw)
         try:
             return await waiting.answer
         finally:
