@@ -18,4 +18,8 @@ async def take(request: Request) -> Response:
 app = Starlette(routes=[Route("/v1/events", take, methods=["POST"])])
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=False, log_level="error")
+    # A control's connections are idle between two posts for longer than uvicorn's five seconds.
+    port, idle_seconds = int(sys.argv[1]), 60
+    uvicorn.run(
+        app, host="127.0.0.1", port=port, access_log=False, log_level="error", timeout_keep_alive=idle_seconds
+    )
