@@ -4,6 +4,7 @@ Labels come from closed lists or from the settings, never from what a sender wri
 names must not make up time series. No label and no number says anything of one visitor.
 """
 
+from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
@@ -48,6 +49,22 @@ class _Kept(msgspec.Struct, frozen=True):
 _KEPT: Final = msgspec.json.Decoder(_Kept)
 
 
+class _Gathered:
+    """A counter of what every event counts, which learns of it when somebody asks: each `inc` takes a lock."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._seen: Tally[tuple[str, ...]] = Tally()
+
+    def count(self, *labels: str) -> None:
+        self._seen[labels] += 1
+
+    def hand_over(self) -> None:
+        for labels, n in self._seen.items():
+            self._counter.labels(*labels).inc(n)
+        self._seen.clear()
+
+
 class Metrics:
     """The time series of one relay. Not thread-safe beyond what prometheus_client promises; one event loop feeds it."""
 
@@ -57,14 +74,13 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        # `labels` takes a lock and looks: what each request counts is remembered. All labels are of closed lists.
-        self._received = cache(
+        self._received = _Gathered(
             Counter(
                 "relay_events_received_total",
                 "Events that senders posted, those refused for want of consent among them.",
                 ("site", "event", "consent"),
                 registry=registry,
-            ).labels
+            )
         )
         self._refused = Counter(
             "relay_events_refused_total",
@@ -78,21 +94,21 @@ class Metrics:
             ("site",),
             registry=registry,
         )
-        self._ip_family = cache(
+        self._ip_family = _Gathered(
             Counter(
                 "relay_ip_family_total",
                 "Accepted events by the address family of the page's connection, of the best token, and sent.",
                 ("page", "relay", "sent"),
                 registry=registry,
-            ).labels
+            )
         )
-        self._match_key = cache(
+        self._match_key = _Gathered(
             Counter(
                 "relay_match_key_total",
                 "Accepted events that carry a match key.",
                 ("event", "key"),
                 registry=registry,
-            ).labels
+            )
         )
         self._sent = Counter(
             "relay_events_sent_total",
@@ -113,6 +129,7 @@ class Metrics:
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
+        # `labels` takes a lock and looks; these are of a closed list.
         self._requests = cache(
             Histogram(
                 "relay_http_request_seconds",
@@ -153,7 +170,7 @@ class Metrics:
     def admitted(self, event: OutboxEvent, admission: Admission) -> None:
         """What the outbox did with an event; one for several pixels is told once, by its best row."""
         name = event_label(event.event_name)
-        self._received(event.site, name, "not_refused").inc()
+        self._received.count(event.site, name, "not_refused")
         if admission is Admission.DUPLICATE:
             self._duplicates.labels(event.site).inc()
         if admission is Admission.ACCEPTED and event.fate is None:
@@ -161,22 +178,22 @@ class Metrics:
 
     def _count_accepted(self, event: OutboxEvent, name: str) -> None:
         if (way := family_path(event.addresses)) is not None:
-            self._ip_family(way.page or "none", way.token or "none", way.sent or "none").inc()
+            self._ip_family.count(way.page or "none", way.token or "none", way.sent or "none")
         for key in _KEPT.decode(event.server_event).user_data:
-            self._match_key(name, key).inc()
+            self._match_key.count(name, key)
         for key, value in (
             ("client_ip_address", event.client_ip_address),
             ("client_user_agent", event.client_user_agent),
         ):
             if value:
-                self._match_key(name, key).inc()
+                self._match_key.count(name, key)
 
     def refused(self, site: str, reasons: Iterable[str]) -> None:
         """`site` is empty where a post was refused before its site was known."""
         for reason in reasons:
             self._refused.labels(site, reason).inc()
             if reason in CONSENT_OF_REFUSED:
-                self._received(site, "", CONSENT_OF_REFUSED[reason]).inc()
+                self._received.count(site, "", CONSENT_OF_REFUSED[reason])
 
     def called(
         self, pixel: str, result: AttemptResult, events: Sequence[LeasedEvent], sent_ms: int, answered_ms: int
@@ -215,6 +232,8 @@ class Metrics:
 
     def render_without_store(self, *, ready: bool, spilled: int) -> bytes:
         """The same while the store does not answer: what waits there is told as it was known last."""
+        for gathered in (self._received, self._ip_family, self._match_key):
+            gathered.hand_over()
         self._spilled.set(spilled)
         self._ready.set(ready)
         return generate_latest(self._registry)

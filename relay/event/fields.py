@@ -5,7 +5,7 @@ deeper than `DEPTH_MAX`. The size of each member is bounded here or by the body'
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -248,7 +248,7 @@ def member_of(members: type[_E], raw: object) -> _E | None:
 
 
 def depth_of(value: object) -> int:
-    """Levels of nesting, counted without recursion, and no further than is already too deep."""
+    """Levels of nesting of a JSON value, counted without recursion, and no further than is already too deep."""
     level, depth = [value], 0
     while level and depth <= DEPTH_MAX:
         depth += 1
@@ -256,8 +256,8 @@ def depth_of(value: object) -> int:
             inner
             for outer in level
             for inner in (
-                outer.values() if isinstance(outer, Mapping) else outer if isinstance(outer, list) else ()
+                outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
             )
-            if isinstance(inner, Mapping | list)
+            if isinstance(inner, dict | list)
         ]
     return depth

@@ -31,7 +31,6 @@ from relay.origins import in_force
 from relay.settings import Settings
 from relay.store.opening import Opened, open_store
 from relay.web.errors import on_disconnect, on_exception, on_http_exception
-from relay.web.headers import SecurityHeaders
 from relay.web.keys import conversion_keys, metrics_keys, signing_keys, write_keys
 from relay.web.live import Feed
 from relay.web.loads import LoadLog
@@ -74,7 +73,6 @@ def create_app(
         middleware=[
             *traces(settings),
             Middleware(Requests, metrics=metrics, steady_ms=steady_ms),
-            Middleware(SecurityHeaders),
         ],
         exception_handlers={
             HTTPException: on_http_exception,

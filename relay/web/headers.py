@@ -3,7 +3,6 @@
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
@@ -36,21 +35,7 @@ def bearer(headers: Headers) -> str | None:
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
-class SecurityHeaders:
-    """Adds the security headers where the endpoint has not set its own."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                set_already = {name for name, _ in message["headers"]}
-                message["headers"] += [each for each in _RAW_HEADERS if each[0] not in set_already]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+def secure(headers: list[tuple[bytes, bytes]]) -> None:
+    """Add the security headers of which the endpoint has not set its own."""
+    set_already = {name for name, _ in headers}
+    headers += [each for each in _RAW_HEADERS if each[0] not in set_already]

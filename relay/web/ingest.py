@@ -1,8 +1,7 @@
 """`POST /v1/events`: authenticate, bound, check, enrich, commit; only then 202. See docs/wire.md."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -80,12 +79,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 async def post_events(request: Request) -> Response:
     """One post of a snippet: whole posts are refused with a 4xx, single events inside the 202."""
-    settings: Settings = request.app.state.settings
+    state = request.app.state
+    settings: Settings = state.settings
     origin = origin_of(request.headers)
     site_key = ""  # an unknown key is not counted by name: the sender could make up any number of them
-    rates: Rates = request.app.state.rates
+    rates: Rates = state.rates
     try:
-        facts = request_facts(request, request.app.state.clock_ms())
+        facts = request_facts(request, state.clock_ms())
         connection = connection_address(facts, settings)
         if (who := asker(facts, connection, settings)) is not None:
             rates.addresses.take(who)
@@ -94,7 +94,7 @@ async def post_events(request: Request) -> Response:
         site = known_site(settings, post.site_key)
         site_key = site.key
         page = page_origin(origin, site)
-        request.app.state.loads.heard(site.key, page, facts.received_ms)
+        state.loads.heard(site.key, page, facts.received_ms)
         rates.sites.take(site.key, len(post.events))
         response = await take(request, site, page, post.events, facts, connection)
     except Limited as limited:
@@ -181,10 +181,9 @@ async def take(
     connection: ClientAddress,
 ) -> Response:
     """Commit what is good in one transaction, and say what was not and why."""
-    settings: Settings = request.app.state.settings
-    keys = Keys(
-        relay=request.app.state.signing_keys, shop=request.app.state.conversion_keys.get(site.key, ())
-    )
+    state = request.app.state
+    settings: Settings = state.settings
+    keys = Keys(relay=state.signing_keys, shop=state.conversion_keys.get(site.key, ()))
     outcomes = [check_event(raw, facts, connection, site, settings, keys, page=page) for raw in raw_events]
     rows = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
@@ -192,7 +191,7 @@ async def take(
     if refused:
         await count_refused(request, site.key, [outcome.reason for outcome in refused])
         await _note(request, refusals(site.key, raw_events, outcomes))
-    answer = summary(rows, admissions, refused, connection.family)
+    answer = summary(admissions, refused, connection.family)
     response = JsonResponse(answer, status_code=202, headers=NO_STORE)
     if rows:
         renew_cookies(response, rows[-1][0], page, settings.server.public_url)
@@ -207,23 +206,27 @@ async def take(
 
 
 async def admit_rows(request: Request, rows: Sequence[tuple[OutboxEvent, ...]]) -> list[Admission]:
-    """Commit the rows of several events in one transaction; an admission for each row, in order."""
+    """Commit the rows of several events in one transaction; an admission for each event, in order.
+
+    One that fanned out counts once, as the best that any of its pixels got.
+    """
     if not rows:
         return []
-    store: Store = request.app.state.store
-    metrics: Metrics = request.app.state.metrics
-    settings: Settings = request.app.state.settings
+    state = request.app.state
+    store: Store = state.store
+    metrics: Metrics = state.metrics
+    settings: Settings = state.settings
     events = [event for fanned_out in rows for event in fanned_out]
     admissions = await store.admit(events)
     due_ms = [
         due
-        for event, done in zip(events, admissions, strict=True)
-        if (due := _due_ms(event, done)) is not None
+        for event, admission in zip(events, admissions, strict=True)
+        if (due := _due_ms(event, admission)) is not None
     ]
     if due_ms:
         wake(request, min(due_ms))
-    for fanned_out, admission in zip(rows, best_of(rows, admissions), strict=True):
-        event = fanned_out[0]
+    best = best_of(rows, admissions)
+    for (event, *_), admission in zip(rows, best, strict=True):
         metrics.admitted(event, admission)
         if settings.telemetry.log_events:
             log.info(
@@ -233,7 +236,7 @@ async def admit_rows(request: Request, rows: Sequence[tuple[OutboxEvent, ...]]) 
                 event_id=event.event_id,
                 admission=admission.value,
             )
-    return admissions
+    return best
 
 
 def _due_ms(event: OutboxEvent, admission: Admission) -> int | None:
@@ -288,17 +291,13 @@ def event_name(raw: object) -> str:
 
 
 def summary(
-    rows: Sequence[tuple[OutboxEvent, ...]],
-    admissions: Sequence[Admission],
-    refused: Sequence[Refused],
-    family: Family | None,
+    admissions: Sequence[Admission], refused: Sequence[Refused] = (), family: Family | None = None
 ) -> Answer:
-    """Counts per event: one that fanned out counts once, as the best that any of its pixels got."""
-    best = Counter(best_of(rows, admissions))
+    """Counts per event, as `admit_rows` answers them."""
     return Answer(
-        accepted=best[Admission.ACCEPTED],
-        updated=best[Admission.UPDATED],
-        duplicates=best[Admission.DUPLICATE],
+        accepted=admissions.count(Admission.ACCEPTED),
+        updated=admissions.count(Admission.UPDATED),
+        duplicates=admissions.count(Admission.DUPLICATE),
         refused=tuple(
             RefusedEvent(event_id=r.event_id, reason=r.reason, message=REFUSAL_SENTENCES[r.reason])
             for r in refused
@@ -307,11 +306,12 @@ def summary(
     )
 
 
-def best_of(rows: Sequence[tuple[OutboxEvent, ...]], admissions: Sequence[Admission]) -> Iterator[Admission]:
+def best_of(rows: Sequence[tuple[OutboxEvent, ...]], admissions: Sequence[Admission]) -> list[Admission]:
     """For each event, the best that any of its pixels got."""
+    if len(rows) == len(admissions):
+        return list(admissions)
     rest = iter(admissions)
-    for fanned_out in rows:
-        yield min((next(rest) for _ in fanned_out), key=BEST_FIRST.index)
+    return [min((next(rest) for _ in fanned_out), key=BEST_FIRST.index) for fanned_out in rows]
 
 
 async def _note(request: Request, seen: Sequence[IssueSeen]) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds every request: an id for the log and the answer, and the time that it took."""
+"""What surrounds every request: an id for the log and the answer, the answer's security headers, the time it took."""
 
 import itertools
 import secrets
@@ -9,6 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.metrics import Metrics
+from relay.web.headers import secure
 
 REQUEST_ID: Final = b"x-request-id"
 NO_ROUTE: Final = "none"
@@ -32,16 +33,17 @@ class Requests:
             return
         request_id, begun_ms, status = next(self._ids), self._steady_ms(), CUT_SHORT
 
-        async def send_with_id(message: Message) -> None:
+        async def send_completed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append((REQUEST_ID, request_id.encode()))
+                secure(message["headers"])
             await send(message)
 
         unbind = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, send_completed)
         finally:
             structlog.contextvars.reset_contextvars(**unbind)
             seconds = (self._steady_ms() - begun_ms) / 1_000

@@ -142,7 +142,7 @@ async def _admit(request: Request, source: Source, batch: Batch, facts: RequestF
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     admissions = await admit_rows(request, rows)
     await count_refused(request, source.site.key, [outcome.reason for outcome in refused])
-    counted = summary(rows, admissions, (), None)
+    counted = summary(admissions)
     answer = Answer(
         success=not refused,
         accepted=counted.accepted,

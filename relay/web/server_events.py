@@ -146,7 +146,7 @@ async def _admit(
         if isinstance(each, Refused)
     )
     await count_refused(request, site.key, [each.reason for each in refused])
-    counted = summary(rows, admissions, (), None)
+    counted = summary(admissions)
     answer = ServerAnswer(
         accepted=counted.accepted, updated=counted.updated, duplicates=counted.duplicates, refused=refused
     )
