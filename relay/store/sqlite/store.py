@@ -62,7 +62,6 @@ from relay.store.sqlite import (
     receipts,
     senders,
 )
-from relay.store.sqlite.checkpoints import Checkpoints
 from relay.store.sqlite.counter import add_to_total
 from relay.store.sqlite.file import FileLock, connect_writer, empty_wal, free_bytes, make_private, rewrite
 from relay.store.sqlite.readers import Readers
@@ -79,7 +78,6 @@ class _OpenFile:
     lock: FileLock
     connection: sqlite3.Connection  # the writer's
     readers: Readers
-    checkpoints: Checkpoints
 
 
 class SqliteStore:
@@ -88,7 +86,7 @@ class SqliteStore:
     def __init__(self, file: _OpenFile, limits: StoreSettings, clock_ms: Callable[[], int]) -> None:
         self._file = file
         self._limits = limits
-        self._writer = Writer(file.connection, file.checkpoints.committed)
+        self._writer = Writer(file.connection)
         self._clock_ms = clock_ms
         self._closed = False
 
@@ -122,7 +120,6 @@ class SqliteStore:
         self._closed = True
         await self._writer.close()
         await self._file.readers.close()
-        await asyncio.to_thread(self._file.checkpoints.close)
         self._file.connection.close()  # as the last one, it moves the write-ahead log into the file
         self._file.lock.release()
 
@@ -385,7 +382,7 @@ def _open(path: Path) -> _OpenFile:
             make_private(path)
             connection = connect_writer(path)
             undo.callback(connection.close)
-            file = _OpenFile(path, lock, connection, Readers(path), Checkpoints(path))
+            file = _OpenFile(path, lock, connection, Readers(path))
             undo.pop_all()
     except OSError as error:
         raise StoreError(

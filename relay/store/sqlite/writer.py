@@ -43,12 +43,8 @@ class _Failed:
 class Writer:
     """Takes units of work from the event loop; each is durable when its caller goes on."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, committed: Callable[[int], None] = lambda _rows: None
-    ) -> None:
-        """`committed` is told, in the writer's thread, how many rows have been changed in all."""
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._inbox: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._next: _Waiting | None = None  # taken out of the inbox, and not for the group that was gathered
@@ -115,7 +111,6 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = list(chain.from_iterable(map(self._run_neighbours, _neighbours(group))))
             self._connection.execute("COMMIT")
-            self._committed(self._connection.total_changes)
         except (
             Exception
         ) as error:  # the thread must outlive whatever happens: its callers would wait for ever
