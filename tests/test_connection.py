@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from unittest import mock
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from relay.connection import GATHERED_MAX_BYTES, HEAD_MAX_BYTES
+from relay.connection import GATHERED_MAX_BYTES, HEAD_MAX_BYTES, BoundedConnection
 from relay.serving import UNREAD_MS, listen, serving
 from relay.settings import Server
 
@@ -175,13 +176,22 @@ async def test_who_offers_another_protocol_is_answered_in_this_one(body: bytes) 
 
 
 async def in_pieces(port: int, pieces: Sequence[bytes], until: bytes = b"\r\n\r\n") -> bytes:
-    """What is answered to a request that comes in packets of its own, as far as `until`."""
+    """What is answered, as far as `until`, to a request that comes in pieces: each is sent once the last has come."""
+    come, data_received = asyncio.Queue[int](), BoundedConnection.data_received
+
+    def hear(self: BoundedConnection, data: bytes) -> None:
+        data_received(self, data)
+        come.put_nowait(len(data))
+
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for piece in pieces:
-        writer.write(piece)
-        await writer.drain()
-        await asyncio.sleep(0.001)
-    answer = await reader.readuntil(until)
+    with mock.patch.object(BoundedConnection, "data_received", hear):
+        for piece in pieces[:-1]:
+            writer.write(piece)
+            heard = 0
+            while heard < len(piece):
+                heard += await come.get()
+        writer.write(pieces[-1])
+        answer = await reader.readuntil(until)
     writer.close()
     return answer
 

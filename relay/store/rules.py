@@ -14,7 +14,7 @@ from relay.event.pairing import Completed, Known, complete
 from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
 from relay.event.sentinel import fate_findings
 from relay.event.tally import Count, Delivered, Leg, Topic, counts_of_delivered, outcome_of
-from relay.store.checksum import Column, is_intact
+from relay.store.checksum import Column, checksum, is_intact
 from relay.store.protocol import Again, Decision, Ended, Issue, IssueSeen, Lease, LeasedEvent
 
 # Admission
@@ -39,18 +39,29 @@ def facts_of(event: OutboxEvent) -> tuple[Any, ...]:
     )
 
 
-def leg_columns(leg: BrowserLeg) -> tuple[Column, ...]:
-    """The columns of a leg's row between its place and the hold that it decided."""
-    seen = None if leg.seen is None else msgspec.json.encode(leg.seen)
-    return (
+def visitor_row(
+    row_id: int | None, address: str | None, agent: str | None, addresses: Sequence[SeenAddress]
+) -> tuple[Column, ...]:
+    """Of an event: who sent it, and every word on where from, each with its checksum."""
+    visitor, seen = (row_id, address, agent), (row_id, msgspec.json.encode(addresses))
+    return (*visitor, checksum(visitor), seen[1], checksum(seen))
+
+
+def leg_row(row_id: int | None, seq: int, leg: BrowserLeg, not_before_ms: int | None) -> tuple[Column, ...]:
+    """Of a report on the browser half, with the hold that it decided, and the checksum."""
+    row = (
+        row_id,
+        seq,
         leg.state.value,
         leg.evidence,
         leg.transport.value,
         leg.dispatched_ms,
         leg.settled_ms,
         leg.reported_ms,
-        seen,
+        None if leg.seen is None else msgspec.json.encode(leg.seen),
+        not_before_ms,
     )
+    return (*row, checksum(row))
 
 
 def stored_leg(state: str | None, settled_ms: int | None, reported_ms: int | None) -> Leg | None:

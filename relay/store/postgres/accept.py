@@ -11,8 +11,8 @@ from relay.store.checksum import checksum
 from relay.store.postgres.database import Connection
 from relay.store.postgres.days import day_of, first_id
 from relay.store.postgres.families import Way, way
-from relay.store.postgres.rows import columns, leg_row, visitor_row
-from relay.store.rules import facts_of, first_of_order, leg_columns, repeated_order
+from relay.store.postgres.rows import columns
+from relay.store.rules import facts_of, first_of_order, leg_row, repeated_order, visitor_row
 
 # The ids are in the order of the posts, the rows are locked in the order of their keys.
 ADD_KEYS: Final = """
@@ -146,5 +146,5 @@ def _row(new: New) -> tuple[Any, ...]:
     row_id, e = new.row_id, new.event
     facts = facts_of(e)
     visitor = visitor_row(row_id, e.client_ip_address, e.client_user_agent, e.addresses)
-    leg = leg_row(row_id, 0, *leg_columns(e.leg), e.not_before_ms)
+    leg = leg_row(row_id, 0, e.leg, e.not_before_ms)
     return (row_id, *facts, checksum(facts), *visitor[1:], *leg[2:])

@@ -92,11 +92,11 @@ async def count_at(
             at = at_ms - at_ms % step_ms
             steps[step_ms, each.what.value, each.site, at, each.event_name, each.name] += n
     totals = totals_of(whats)
-    if any(ways.values()) or any(steps.values()) or totals:
-        rows = [(*way, n) for way, n in ways.items() if n]
-        step_rows = [(*step, n) for step, n in steps.items() if n]
+    way_rows = [(*way, n) for way, n in ways.items() if n]
+    step_rows = [(*step, n) for step, n in steps.items() if n]
+    if way_rows or step_rows or totals:
         of_totals = list(totals), list(totals.values())
-        await connection.execute(ADD, shard, *columns(rows, 6), *columns(step_rows, 7), *of_totals)
+        await connection.execute(ADD, shard, *columns(way_rows, 6), *columns(step_rows, 7), *of_totals)
 
 
 async def add_to_totals(connection: Connection, totals: Mapping[str, int], shard: int) -> None:

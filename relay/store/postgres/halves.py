@@ -21,7 +21,7 @@ from relay.store.postgres.ended import Later, put_back, recounts
 from relay.store.postgres.families import Way, way
 from relay.store.postgres.known import KNOWN_AGAIN, Admitted, KnownEvent, know, meet, write_known
 from relay.store.postgres.rows import add_legs, put_visitors
-from relay.store.rules import EndedEvent, Held, KnownHalf, leg_columns, stored_leg
+from relay.store.rules import EndedEvent, Held, KnownHalf, leg_row, stored_leg
 
 FACTS: Final = """
 SELECT key, site, pixel, event_name, event_id, event_time_ms, received_ms, server_event, why, crc
@@ -139,7 +139,7 @@ async def _pair(
     completed = half.completed_by(event)
     if event.leg.state not in UNREPORTED:
         hold_ms = completed.due_ms if completed else None
-        await add_legs(connection, [(half.row_id, half.seq + 1, *leg_columns(event.leg), hold_ms)])
+        await add_legs(connection, [leg_row(half.row_id, half.seq + 1, event.leg, hold_ms)])
         if half.due_ms is None:
             later = Later(
                 event=Held(half.row_id, event.site, event.event_name),

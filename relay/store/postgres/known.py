@@ -23,7 +23,7 @@ from relay.store.postgres.database import Connection
 from relay.store.postgres.ended import Later, recounts
 from relay.store.postgres.families import Way, way
 from relay.store.postgres.rows import add_legs, columns, put_visitors
-from relay.store.rules import RANK_OF_STORED, UNREADABLE, Held, leg_columns, stored_leg, why_with
+from relay.store.rules import RANK_OF_STORED, UNREADABLE, Held, leg_row, stored_leg, why_with
 
 KNOWN: Final = (
     "SELECT key, event, visitors, seen_ms FROM dedup WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE"
@@ -146,7 +146,7 @@ def _improve(known: KnownEvent, event: OutboxEvent, ways: Counter[Way]) -> bool:
     if rank > known_rank:
         known.seq, known.rank = known.seq + 1, rank
         decided_ms = event.not_before_ms if known.is_held else None
-        known.legs.append((known.row_id, known.seq, *leg_columns(event.leg), decided_ms))
+        known.legs.append(leg_row(known.row_id, known.seq, event.leg, decided_ms))
     has_address = known.is_held and _take_address(known, event, ways)
     if known.is_held and rank >= known_rank and (has_address or rank > known_rank):
         known.due_ms = event.not_before_ms

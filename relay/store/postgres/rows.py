@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
-from relay.event.records import SeenAddress
-from relay.store.checksum import Column, checksum
+from relay.store.checksum import Column
 from relay.store.postgres.database import Connection
+from relay.store.rules import visitor_row
 
 PUT_VISITORS: Final = """
 INSERT INTO visitor (event, client_ip_address, client_user_agent, crc, addresses, addresses_crc)
@@ -26,25 +24,15 @@ SELECT * FROM unnest(
 """
 
 
-def visitor_row(
-    event: int, address: str | None, agent: str | None, addresses: Sequence[SeenAddress]
-) -> tuple[Any, ...]:
-    seen = msgspec.json.encode(addresses)
-    return event, address, agent, checksum((event, address, agent)), seen, checksum((event, seen))
-
-
-def leg_row(*leg: Column) -> tuple[Column, ...]:
-    return (*leg, checksum(leg))
-
-
 async def put_visitors(connection: Connection, visitors: Sequence[tuple[Any, ...]]) -> None:
     rows = [visitor_row(*visitor) for visitor in visitors]
     await connection.execute(PUT_VISITORS, *zip(*rows, strict=True))
 
 
-async def add_legs(connection: Connection, legs: Sequence[tuple[Any, ...]]) -> None:
+async def add_legs(connection: Connection, legs: Sequence[tuple[Column, ...]]) -> None:
+    """`legs` are of `leg_row`."""
     if legs:
-        await connection.execute(ADD_LEGS, *zip(*(leg_row(*leg) for leg in legs), strict=True))
+        await connection.execute(ADD_LEGS, *zip(*legs, strict=True))
 
 
 def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Any]:

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from relay.event.families import family_path
-from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
+from relay.event.records import OutboxEvent
 from relay.store.checksum import checksum
-from relay.store.rules import HOUR_MS, facts_of, first_of_order, leg_columns, repeated_order
+from relay.store.rules import HOUR_MS, facts_of, first_of_order, leg_row, repeated_order, visitor_row
 from relay.store.sqlite.ended import ADD_FATE
 from relay.store.sqlite.families import count_path
 from relay.store.sqlite.rows import find, insert
@@ -105,7 +103,7 @@ def _store(connection: sqlite3.Connection, fresh: Sequence[New]) -> None:
         connection,
         ADD_VISITOR,
         [
-            visitor_row((new.row_id, e.client_ip_address, e.client_user_agent), e.addresses)
+            visitor_row(new.row_id, e.client_ip_address, e.client_user_agent, e.addresses)
             for new in fresh
             for e in (new.event,)
         ],
@@ -113,7 +111,7 @@ def _store(connection: sqlite3.Connection, fresh: Sequence[New]) -> None:
     insert(
         connection,
         ADD_LEG,
-        [leg_row((new.row_id, 0), new.event.leg, new.event.not_before_ms) for new in fresh],
+        [leg_row(new.row_id, 0, new.event.leg, new.event.not_before_ms) for new in fresh],
     )
     waiting = [new for new in fresh if new.event.fate is None]
     insert(
@@ -144,15 +142,3 @@ def _count_ways(connection: sqlite3.Connection, waiting: Sequence[New]) -> None:
     )
     for (path, site, hour_ms), n in ways.items():
         count_path(connection, path, site, hour_ms, n)
-
-
-def visitor_row(
-    visitor: tuple[int | None, str | None, str | None], addresses: Sequence[SeenAddress]
-) -> tuple[Any, ...]:
-    seen = (visitor[0], msgspec.json.encode(addresses))
-    return (*visitor, checksum(visitor), seen[1], checksum(seen))
-
-
-def leg_row(place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None) -> tuple[Any, ...]:
-    row = (*place, *leg_columns(leg), not_before_ms)
-    return (*row, checksum(row))

@@ -16,7 +16,7 @@ from relay.event.families import family_path
 from relay.event.observation import upgrades
 from relay.event.outcome import STATE_RANK, UNREPORTED, Admission
 from relay.event.pairing import pairs
-from relay.event.records import BrowserLeg, OutboxEvent, SeenAddress
+from relay.event.records import OutboxEvent, SeenAddress
 from relay.event.sentinel import add_mark, repeat_findings
 from relay.event.tally import Topic
 from relay.store.checksum import checksum, is_intact
@@ -28,10 +28,12 @@ from relay.store.rules import (
     Held,
     KnownHalf,
     admission_counts,
+    leg_row,
     sightings,
+    visitor_row,
     why_with,
 )
-from relay.store.sqlite.accept import ADD_LEG, ADD_ORDER, ADD_VISITOR, accept, leg_row, visitor_row
+from relay.store.sqlite.accept import ADD_LEG, ADD_ORDER, ADD_VISITOR, accept
 from relay.store.sqlite.counter import count
 from relay.store.sqlite.ended import best_leg, recount
 from relay.store.sqlite.families import count_path
@@ -133,7 +135,7 @@ def _pair(connection: sqlite3.Connection, half: KnownHalf, event: OutboxEvent) -
     if event.leg.state not in UNREPORTED:
         before = best_leg(connection, half.row_id)
         hold_ms = completed.due_ms if completed else None
-        _add_leg(connection, (half.row_id, half.seq + 1), event.leg, hold_ms)
+        connection.execute(ADD_LEG, leg_row(half.row_id, half.seq + 1, event.leg, hold_ms))
         if half.due_ms is None:
             recount(connection, Held(half.row_id, event.site, event.event_name), before)
     if completed is None:
@@ -141,7 +143,7 @@ def _pair(connection: sqlite3.Connection, half: KnownHalf, event: OutboxEvent) -
     put_completed(connection, half, completed, event)
     if completed.takes_addresses:
         visitor = (half.row_id, completed.client_ip_address, completed.client_user_agent)
-        _put_visitor(connection, visitor, event.addresses)
+        connection.execute(ADD_VISITOR, visitor_row(*visitor, event.addresses))
         _count_families(connection, event.addresses, event.site, event.received_ms)
     if event.order_key is not None:
         connection.execute(ADD_ORDER, (event.order_key, half.row_id, event.received_ms))
@@ -155,7 +157,8 @@ def _improve(connection: sqlite3.Connection, row_id: int, event: OutboxEvent) ->
     rank, known_rank = STATE_RANK[event.leg.state], RANK_OF_STORED.get(state, UNREADABLE)
     if rank > known_rank:
         before = best_leg(connection, row_id)
-        _add_leg(connection, (row_id, seq + 1), event.leg, event.not_before_ms if is_held else None)
+        hold_ms = event.not_before_ms if is_held else None
+        connection.execute(ADD_LEG, leg_row(row_id, seq + 1, event.leg, hold_ms))
         if not is_held:
             recount(connection, Held(row_id, event.site, event.event_name), before)
     has_address = is_held and _take_address(connection, row_id, event)
@@ -179,7 +182,8 @@ def _take_address(connection: sqlite3.Connection, row_id: int, event: OutboxEven
         _, site, *_, received_ms, _ = facts
         _count_families(connection, before, site, received_ms, -1)
         _count_families(connection, event.addresses, site, received_ms)
-    _put_visitor(connection, (row_id, event.client_ip_address, visitor[1]), event.addresses)
+    row = visitor_row(row_id, event.client_ip_address, visitor[1], event.addresses)
+    connection.execute(ADD_VISITOR, row)
     return True
 
 
@@ -188,17 +192,3 @@ def _count_families(
 ) -> None:
     if path := family_path(addresses):
         count_path(connection, path, site, received_ms, n)
-
-
-def _put_visitor(
-    connection: sqlite3.Connection,
-    visitor: tuple[int | None, str | None, str | None],
-    addresses: Sequence[SeenAddress],
-) -> None:
-    connection.execute(ADD_VISITOR, visitor_row(visitor, addresses))
-
-
-def _add_leg(
-    connection: sqlite3.Connection, place: tuple[int | None, int], leg: BrowserLeg, not_before_ms: int | None
-) -> None:
-    connection.execute(ADD_LEG, leg_row(place, leg, not_before_ms))

@@ -16,6 +16,7 @@ from relay.settings import StoreSettings
 from relay.store.postgres import PostgresStore, admit
 from relay.store.postgres.serving import ServingStore
 from relay.store.spill import Spill
+from tests.delivery import lab
 from tests.store.samples import event
 
 pytestmark = pytest.mark.anyio
@@ -173,9 +174,7 @@ async def test_a_full_disk_beside_an_absent_database_is_said(proxy: Proxy, tmp_p
 
 async def test_a_process_that_takes_no_posts_has_no_spill_file(proxy: Proxy, tmp_path: Path) -> None:
     store = await ServingStore.start(proxy.url, None, limits=LIMITS, clock_ms=wall_clock_ms)
-    async with asyncio.timeout(30):  # a busy machine may be too slow for the store's own time
-        while not await store.ready():  # noqa: ASYNC110 - what is waited for is a fact about the store
-            await asyncio.sleep(0.02)
+    await lab.until(store.ready)  # a busy machine may be too slow for the store's own time
     await proxy.cut()
     assert not await store.ready()
     with pytest.raises(StoreUnavailable):
